@@ -1,0 +1,7 @@
+"""`python -m codex_ui`."""
+
+import sys
+
+from codex_ui.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The pages, one file each: a module with `PAGE = Page(...)`."""

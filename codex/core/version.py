@@ -1,0 +1,3 @@
+"""The version of Codex."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,202 @@
+"""The body of a training run, as its worker process executes it: prepare, train, save, judge, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex.config.composed import load_resolved
+from codex.config.schema import RunConfig
+from codex.core.clock import iso, now
+from codex.core.files import write_atomic, write_json_atomic
+from codex.core.paths import Workspace
+from codex.core.registry import register
+from codex.runs import checkpoints
+from codex.runs.context import RunContext
+from codex.services import judge
+from codex.services.devices import check_device
+from codex.services.encoding import DATA_DIGEST, EncodedRun, encode_run, same_data_as_before
+from codex.services.recorder import Recorder
+from codex.services.resuming import check_newest_checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from codex.data.load import Dataset
+    from codex.evaluation.verdict import Verdict
+    from codex.training.engine import TrainingResult
+
+ADAPTER = "adapter"
+
+
+@dataclass
+class Prepared:
+    """What training needs, loaded and encoded.
+
+    Args:
+        data: the examples.
+        encoded: the same as tokens.
+        model: with the weights that train requiring gradients.
+        tokenizer: the model's.
+    """
+
+    data: Dataset
+    encoded: EncodedRun
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+@register("run")
+def training(context: RunContext) -> None:
+    """Train as `resolved.yaml` says, from the newest complete checkpoint if there is one."""
+    config = load_resolved(context.run.folder / "resolved.yaml")
+    checkpoints.sweep(context.run.folder)
+    check_newest_checkpoint(context.run)
+    with Recorder(context, config) as recorder:
+        newest = checkpoints.newest_checkpoint(context.run.folder)
+        done = checkpoints.checkpoint_step(newest) if newest is not None else None
+        context.progress(step=done, total=config.training.steps, note="reading the data")
+        prepared = _prepare(context, config)
+        base_scores = _score_base_first(context, config, prepared)
+        result = _train(context, config, prepared, recorder)
+        if result.stopped:
+            return
+        _save(context, config, prepared)
+        verdict = _judge(context, config, prepared, base_scores)
+        if verdict is not None:
+            recorder.verdict(verdict)
+        _report(context, config, prepared, result, verdict, recorder)
+
+
+def _prepare(context: RunContext, config: RunConfig) -> Prepared:
+    """Load data, tokenizer and model, put on what will train, and turn examples into tokens.
+
+    Everything that can be wrong with the data is found before weights are loaded.
+    """
+    import torch
+
+    from codex.data.load import load
+    from codex.models.load import describe, load_model, load_tokenizer
+    from codex.models.scratch import new_model, train_tokenizer
+    from codex.training.engine import hush_deprecations
+
+    hush_deprecations()
+    if config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)
+    check_device(config)
+    workspace = Workspace(context.run.folder.parent.parent)
+    data = load(config.data, config.seed, workspace, judged=config.evaluation.judge)
+    same_data_as_before(context.run, data.fingerprint)
+    write_atomic(context.run.folder / DATA_DIGEST, data.fingerprint)
+    shape = config.model.scratch
+    if shape is not None:
+        context.progress(note="training the tokenizer")
+        tokenizer = train_tokenizer((text for example in data.train for text in example.answers), shape.vocabulary, shape.context)
+    else:
+        tokenizer = load_tokenizer(config.model, workspace)
+    length = shape.context if shape is not None else describe(config.model, workspace).context
+    context.progress(note="encoding the data")
+    encoded = encode_run(config, data, tokenizer, length)
+    context.progress(note="loading the model")
+    if shape is not None:
+        model = new_model(shape, tokenizer, config.seed)
+    else:
+        model = load_model(config.model, workspace, quantization=config.method.quantization())
+    model = config.method.attach(model, config.seed)
+    return Prepared(data, encoded, model, tokenizer)
+
+
+def _train(context: RunContext, config: RunConfig, prepared: Prepared, recorder: Recorder) -> TrainingResult:
+    """Train what is left to train; nothing, when the last checkpoint is that of the last step."""
+    from codex.training.engine import fit
+
+    context.check_stop()
+    newest = checkpoints.newest_checkpoint(context.run.folder)
+    context.progress(note="training")
+    return fit(
+        prepared.model,
+        prepared.tokenizer,
+        (prepared.encoded.train, prepared.encoded.watched),
+        config,
+        context.run.folder,
+        recorder,
+        resume_from=newest,
+    )
+
+
+def _save(context: RunContext, config: RunConfig, prepared: Prepared) -> None:
+    from codex.training.adapters import save_whole
+
+    context.progress(note="saving")
+    save_whole(prepared.model, prepared.tokenizer, context.run.folder / ADAPTER)
+
+
+def _score_base_first(context: RunContext, config: RunConfig, prepared: Prepared) -> judge.Scorer | None:
+    """Full training changes the base itself, so the base is scored before it; an adapter can be switched off later."""
+    if prepared.encoded.judged is None or not config.method.trains_all_weights:
+        return None
+    from codex.inference.local import LocalModel
+
+    context.progress(note="judging the base")
+    model = LocalModel(prepared.model, prepared.tokenizer, name="base")
+    both = (prepared.encoded.judged.items, prepared.encoded.judged.shuffled)
+    kept = {items: model.score(items, batch_size=config.evaluation.batch_size) for items in both}
+    return lambda items: kept[tuple(items)]
+
+
+def _judge(context: RunContext, config: RunConfig, prepared: Prepared, base_scores: judge.Scorer | None) -> Verdict | None:
+    if prepared.encoded.judged is None:
+        return None
+    from codex.inference.local import LocalModel
+
+    def before_each(note: str) -> None:
+        context.check_stop()
+        context.progress(note=note)
+
+    model = LocalModel(prepared.model, prepared.tokenizer, name=context.run.id)
+    base, adapter = judge.scorers(model, config, before_each)
+    return judge.judge(prepared.encoded.judged, base_scores or base, adapter, config, prepared.data.noun, prepared.data.group_noun)
+
+
+def _unjudged(config: RunConfig, prepared: Prepared) -> list[str]:
+    """Why a verdict that was asked for is absent."""
+    if prepared.encoded.judged is not None or not config.evaluation.judge:
+        return []
+    return [
+        "No verdict: whole text is learnt, so there are no answers to compare. Its held-out loss is watched by `training.evaluate_every`."
+    ]
+
+
+def _report(
+    context: RunContext, config: RunConfig, prepared: Prepared, result: TrainingResult, verdict: Verdict | None, recorder: Recorder
+) -> None:
+    """Write `report.json`: what was trained on what, what it cost, and the verdict."""
+    folder, data = context.run.folder, prepared.data
+    trained = sum(parameter.numel() for parameter in prepared.model.parameters() if parameter.requires_grad)
+    report = {
+        "run": context.run.id,
+        "written": iso(now()),
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "model": {"source": config.model.source, "trained_parameters": trained},
+        "data": {
+            "source": data.source,
+            "form": data.train[0].form,
+            "fingerprint": data.fingerprint,
+            "train": len(data.train),
+            "heldout": len(data.heldout),
+            "notes": [*data.notes, *_unjudged(config, prepared)],
+            **prepared.encoded.audit,
+        },
+        "training": {
+            "steps": result.step,
+            "attempts": context.attempt,
+            "cpu_seconds_last_attempt": round(result.cpu_seconds, 1),
+            "tokens_last_attempt": result.tokens,
+            "last_loss": recorder.last_loss,
+        },
+        "adapter": str(folder / ADAPTER),
+        "tracking": {"mlflow_run": recorder.tracker.run_id if recorder.tracker else None, "problem": recorder.tracking_problem},
+        "verdict": verdict.to_json() if verdict else None,
+    }
+    write_json_atomic(folder / "report.json", report)

@@ -1,0 +1,346 @@
+"""Compaction: sealed segments become parts, small parts become larger ones, and what is no longer needed goes.
+
+One compactor at a time (flock on `locks/compactor.lock`). It may be killed at every moment: files that MANIFEST does not name
+are nothing, and the next compactor removes them; MANIFEST is replaced in one step, after everything that it names is on the
+disk. What it stops naming is removed later, by a compactor that finds it retired for longer than `grace_seconds`: until then a
+reader that began before can finish.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from codex.core import clock, files
+from codex.core.errors import UserError, WorkspaceError
+from codex.sessionlog import manifest as manifests
+from codex.sessionlog import rollup, schema
+from codex.sessionlog.frames import Damage
+from codex.sessionlog.locks import is_locked
+from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
+from codex.sessionlog.parts import FOLDER, days_of, quoted, read_segments, rows_of, workbench, write_day
+from codex.sessionlog.segment import SUFFIX
+from codex.sessionlog.text import TextIndex
+from codex.sessionlog.writer import cannot_write, make_folder
+
+if TYPE_CHECKING:
+    import duckdb
+
+GRACE_SECONDS: Final = 600.0
+BATCH_BYTES: Final = 256 * 2**20
+SMALL_ROWS: Final = 1_000_000
+MERGE_AT: Final = 4  # this many small parts of one day become one
+
+
+class CompactorBusy(UserError):
+    """Another process is compacting this log."""
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What one compaction did.
+
+    Args:
+        segments: sealed segments that became parts.
+        events: their events.
+        merged: parts that went into larger ones.
+        damaged: frames that were set aside, in `quarantine/`.
+        removed: files that nobody needs any more.
+    """
+
+    segments: int = 0
+    events: int = 0
+    merged: int = 0
+    damaged: int = 0
+    removed: int = 0
+
+
+@contextmanager
+def only_one(folder: Path) -> Generator[None]:
+    """Be the only one who changes the compacted log.
+
+    Raises:
+        CompactorBusy: another process is at it.
+        WorkspaceError: the log cannot be written.
+    """
+    locks = folder / "locks"
+    make_folder(locks)
+    try:
+        descriptor = os.open(locks / "compactor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise cannot_write(locks, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CompactorBusy(
+                "the session log is being compacted by another process",
+                "expected one compactor at a time",
+                "Wait until it is done; readers and writers go on meanwhile.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Compactor:
+    """Works on one log; hold `only_one` while you use it.
+
+    Args:
+        folder: the log's.
+        grace_seconds: how long files that were replaced are kept for readers that began before.
+    """
+
+    def __init__(self, folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._folder = folder
+        self._grace = grace_seconds
+        self._segments = folder / "segments"
+        self._scratch = folder / "scratch"
+        self.text = TextIndex(folder)
+        known = manifests.read(folder / manifests.NAME)
+        if known is None:
+            raise manifests.damaged(folder)
+        self.manifest: Manifest = known
+
+    def run(self) -> Compacted:
+        """Compact what is sealed, merge what is small, bring the text index up to date, and remove what is no longer needed.
+
+        Raises:
+            WorkspaceError: the disk is full or fails; the log is as it was after the last step that succeeded.
+        """
+        import duckdb
+
+        try:
+            self.clear_leftovers()
+            done = Compacted()
+            with workbench(self._scratch) as connection:
+                for batch in self._batches():
+                    events, damaged = self._take(connection, batch)
+                    done = Compacted(done.segments + len(batch), done.events + events, damaged=done.damaged + damaged)
+                merged = self._merge(connection)
+                self.bring_text_up_to_date()
+            removed = self.remove_retired()
+            return Compacted(done.segments, done.events, merged, done.damaged, removed)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from error
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise WorkspaceError(
+                f"the session log in {str(self._folder)!r} cannot be compacted ({str(error).splitlines()[0]})",
+                "expected a disk with room for a second copy of the newest events",
+                "Free some room; nothing is lost, and the log stays readable as it is.",
+            ) from error
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # --- what nobody names ---
+
+    def clear_leftovers(self) -> None:
+        """Remove what a compactor that died had begun; those files are in no MANIFEST."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        named = {file.name for file in (*self.manifest.parts, *self.manifest.retired)}
+        before = manifests.read(self._folder / manifests.BEFORE)
+        for each in (self.manifest, *((before,) if before else ())):
+            named |= {file.name for file in each.parts}
+            named |= {each.sessions.name} if each.sessions else set()
+        for path in (*self._folder.glob(f"{FOLDER}/*/*"), *self._folder.glob("sessions-*.parquet")):
+            if str(path.relative_to(self._folder)) not in named:
+                path.unlink()
+
+    # --- segments become parts ---
+
+    def _batches(self) -> Iterator[list[Path]]:
+        """Sealed segments, the oldest first, in groups that fit in memory."""
+        batch: list[Path] = []
+        size = 0
+        for path in self._sealed():
+            batch.append(path)
+            size += path.stat().st_size
+            if size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _sealed(self) -> list[Path]:
+        """Segments that nobody will write to any more: their writer has closed them, or is dead."""
+        if not self._segments.is_dir():
+            return []
+        done = {each.name for each in self.manifest.done}
+        found = sorted(path for path in self._segments.iterdir() if path.suffix == SUFFIX and path.name not in done)
+        return [path for path in found if schema.readable(schema.version_of(path.name)) and not _growing(path)]
+
+    def _take(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> tuple[int, int]:
+        damaged = read_segments(connection, batch, self._scratch)
+        self._drop_compacted(connection)
+        self._quarantine(damaged)
+        parts = [write_day(connection, "fresh", day, self._folder) for day in days_of(connection, "fresh")]
+        sessions = self._roll(connection, parts)
+        now = clock.now()
+        self._publish(
+            parts=(*self.manifest.parts, *parts),
+            sessions=sessions,
+            done=(*self.manifest.done, *(Retired(name=path.name, since=now) for path in batch)),
+        )
+        return sum(part.rows for part in parts), len(damaged)
+
+    def _drop_compacted(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave out events that a part has already: a segment may have been copied, or come late."""
+        if self.manifest.sessions is None:
+            return
+        connection.execute(
+            f"create or replace temp table late as select r.id, r.started, r.last from {self._rollup()} r"
+            " join (select session, min(seq) as least from fresh group by session) f on r.id = f.session and f.least <= r.last_seq"
+        )
+        span = connection.execute("select epoch_us(min(started)) / 1e6, epoch_us(max(last)) / 1e6 from late").fetchone()
+        assert span is not None, "an aggregate gives one row"
+        if span[0] is None:
+            return
+        rows = rows_of(self._folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
+        connection.execute(
+            f"delete from fresh where (session, seq) in (select session, seq from {rows} where session in (select id from late))"
+        )
+
+    def _rollup(self) -> str:
+        file = self.manifest.sessions
+        return rollup.empty() if file is None else f"read_parquet({quoted(str(self._folder / file.name))})"
+
+    def _quarantine(self, damaged: Sequence[tuple[Path, Damage]]) -> None:
+        """Keep what was skipped, byte for byte, for whoever wants to look."""
+        import json
+
+        by_segment: dict[Path, list[dict[str, object]]] = {}
+        for path, damage in damaged:
+            with open(path, "rb") as file:
+                file.seek(damage.offset)
+                raw = base64.b64encode(file.read(damage.size)).decode()
+            by_segment.setdefault(path, []).append({"offset": damage.offset, "size": damage.size, "reason": damage.reason, "base64": raw})
+        for path, entries in by_segment.items():
+            make_folder(self._folder / "quarantine")
+            files.write_atomic(self._folder / "quarantine" / f"{path.name}.json", json.dumps({"segment": path.name, "frames": entries}))
+
+    def _roll(self, connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> StoredFile | None:
+        """Write the rollup of what is published and of `parts`."""
+        if not parts:
+            return self.manifest.sessions
+        fresh = rollup.of_events(rows_of(self._folder, parts))
+        return self.write_rollup(connection, f"(select * from {self._rollup()} union all by name {fresh})")
+
+    def write_rollup(self, connection: duckdb.DuckDBPyConnection, rows: str) -> StoredFile:
+        """Write a rollup, folded from the rollup rows of `rows`, sorted by id; synced, not yet published."""
+        import secrets
+
+        path = self._folder / f"sessions-{self.manifest.generation + 1:08}-{secrets.token_hex(4)}.parquet"
+        connection.execute(
+            f"copy (select {', '.join(rollup.TYPES)} from ({rollup.folded(rows)}) order by id) to {quoted(str(path))}"
+            " (format parquet, compression zstd, row_group_size 16384)"
+        )
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        files.fsync_folder(self._folder)
+        return manifests.stored(self._folder, path.name)
+
+    def _publish(self, **changes: object) -> None:
+        """Publish the manifest with `changes`; files that it stops naming are retired."""
+        wanted = self.manifest.model_copy(update=changes)
+        before = [*self.manifest.parts, *((self.manifest.sessions,) if self.manifest.sessions else ())]
+        after = {file.name for file in (*wanted.parts, *((wanted.sessions,) if wanted.sessions else ()))}
+        now = clock.now()
+        retired = tuple(Retired(name=file.name, since=now) for file in before if file.name not in after)
+        self.manifest = manifests.publish(self._folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
+
+    publish = _publish
+
+    # --- small parts become large ---
+
+    def _merge(self, connection: duckdb.DuckDBPyConnection) -> int:
+        merged = 0
+        for day in sorted({part.day for part in self.manifest.parts}):
+            small = [part for part in self.manifest.parts if part.day == day and part.rows < SMALL_ROWS]
+            if len(small) >= MERGE_AT:
+                self.bring_text_up_to_date()
+                small = [part for part in self.manifest.parts if part.name in {each.name for each in small}]
+                self.replace(connection, day, small, rows_of(self._folder, small))
+                merged += len(small)
+        return merged
+
+    def replace(self, connection: duckdb.DuckDBPyConnection, day: str, old: Sequence[Part], rows: str) -> None:
+        """Put `rows` in the place of the parts `old` of a day, whose sums are checked first, lest damage be written anew."""
+        for part in old:
+            if manifests.sha256(self._folder / part.name) != part.sha256:
+                raise damaged_part(part.name)
+        connection.execute(f"create or replace temp table merging as select * from {rows}")
+        names = {part.name for part in old}
+        kept = [part for part in self.manifest.parts if part.name not in names]
+        empty = connection.execute("select count(*) from merging").fetchone() == (0,)
+        new = [] if empty else [write_day(connection, "merging", day, self._folder)]
+        new = [part.model_copy(update={"indexed": all(each.indexed for each in old)}) for part in new]
+        connection.execute("drop table merging")
+        self._publish(parts=(*kept, *new))
+
+    # --- text ---
+
+    def bring_text_up_to_date(self) -> None:
+        """Put the rows of every part that the text index lacks into it."""
+        if not self.text.exists():
+            self.manifest = self.manifest.model_copy(
+                update={"parts": tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts)}
+            )
+        waiting = [part for part in self.manifest.parts if not part.indexed]
+        if not waiting:
+            return
+        with self.text.writing() as writing:
+            for part in waiting:
+                writing.add(part)
+        names = {part.name for part in waiting}
+        self._publish(
+            parts=tuple(part.model_copy(update={"indexed": True}) if part.name in names else part for part in self.manifest.parts)
+        )
+
+    # --- what nobody needs any more ---
+
+    def remove_retired(self) -> int:
+        """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
+        late = clock.now() - self._grace
+        before = manifests.read(self._folder / manifests.BEFORE) or Manifest()
+        old_done = {each.name for each in before.done}
+        old_retired = {each.name for each in before.retired}
+        done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]
+        retired = [each for each in self.manifest.retired if each.since <= late and each.name in old_retired]
+        if not done and not retired:
+            return 0
+        for each in done:
+            (self._segments / each.name).unlink(missing_ok=True)
+        for each in retired:
+            (self._folder / each.name).unlink(missing_ok=True)
+        if done:
+            files.fsync_folder(self._segments)
+        self._publish(
+            done=tuple(each for each in self.manifest.done if each not in done),
+            retired=tuple(each for each in self.manifest.retired if each not in retired),
+        )
+        return len(done) + len(retired)
+
+
+def _growing(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def damaged_part(name: str) -> WorkspaceError:
+    """What a part that is not what was published is called."""
+    return WorkspaceError(
+        f"the part {name!r} of the session log is damaged",
+        "expected the bytes that were published",
+        "See what can be saved: `codex-ml logs doctor`.",
+    )

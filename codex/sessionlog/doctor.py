@@ -1,0 +1,261 @@
+"""What is wrong with a log, and mending it: damage is named, what can be made anew is, the rest is set aside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from codex.core import clock, files
+from codex.core.errors import WorkspaceError
+from codex.sessionlog import manifest as manifests
+from codex.sessionlog import rollup
+from codex.sessionlog.compactor import Compactor, only_one
+from codex.sessionlog.manifest import Manifest, Part
+from codex.sessionlog.parts import FOLDER, days_of, rows_of, workbench, write_day
+from codex.sessionlog.reader import LogReader, LogReport
+from codex.sessionlog.store import Store
+from codex.sessionlog.text import TextIndex
+from codex.sessionlog.writer import make_folder
+
+Harm = Literal["events lost", "search incomplete", "none"]
+QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Args:
+        what: a sentence.
+        where: the file's path below the log's folder; empty for the log as a whole.
+        harm: what it costs.
+        fix: what to do.
+    """
+
+    what: str
+    where: str
+    harm: Harm
+    fix: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an examination found; `report` is None when MANIFEST cannot be read, for then nobody can say what the log is."""
+
+    findings: tuple[Finding, ...]
+    report: LogReport | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing harms."""
+        return all(finding.harm == "none" for finding in self.findings)
+
+
+_REPAIR = "`codex-ml logs doctor --repair`"
+
+
+def examine(folder: Path) -> Examined:
+    """Read every frame, sum every part, and compare rollup and text index with the parts. Changes nothing.
+
+    Raises:
+        WorkspaceError: the log cannot be read at all.
+    """
+    store = Store(folder)
+    if manifests.read(folder / manifests.NAME) is None:
+        text = "MANIFEST, the list of parts, is damaged"
+        return Examined((Finding(text, manifests.NAME, "events lost", f"{_REPAIR} restores it; no event is lost by that."),), None)
+    store.refresh()
+    store.sum_again()
+    report = store.report()
+    found = [*_of_segments(report), *_of_parts(store, report), *_of_rollup(store), *_of_text(store), *_of_quarantine(folder)]
+    return Examined(tuple(found), report)
+
+
+def _of_segments(report: LogReport) -> Iterator[Finding]:
+    for bad in report.bad:
+        what = f"{bad.size:,} bytes at offset {bad.offset:,} are no whole event ({bad.reason})"
+        yield Finding(what, f"segments/{bad.segment}", "events lost", "They are skipped; compaction keeps them in quarantine/.")
+    for torn in report.torn:
+        what = f"the writer was killed within an event at offset {torn.offset:,}; it had not been acknowledged"
+        yield Finding(what, f"segments/{torn.segment}", "none", "Nothing to do.")
+    if report.duplicates:
+        yield Finding(f"{report.duplicates:,} events stand there twice and count once", "", "none", "Nothing to do.")
+    if report.missing:
+        what = f"{report.missing:,} events are missing by the numbers of their sessions"
+        yield Finding(what, "", "events lost", "Restore the file that held them from a backup, if there is one.")
+
+
+def _of_parts(store: Store, report: LogReport) -> Iterator[Finding]:
+    rows = {part.name: part.rows for part in store.manifest.parts}
+    for name in report.damaged_parts:
+        if name in rows:
+            what = f"the part is not what was written; its {rows[name]:,} events are not read"
+            fix = f"Restore it from a backup; or {_REPAIR}, which reads its events from their segments where those are still there."
+            yield Finding(what, name, "events lost", fix)
+        else:
+            yield Finding(
+                "the rollup of sessions is not what was written", name, "none", f"{_REPAIR} makes it anew; meanwhile lists are slow."
+            )
+
+
+def _of_rollup(store: Store) -> Iterator[Finding]:
+    file = store.manifest.sessions
+    if store.damaged or file is None:
+        return
+    anew, kept = f"({rollup.of_events(rows_of(store.folder, store.parts))})", store.rollup()
+    names = ", ".join(rollup.TYPES)
+    differ = store.ask(f"select count(*) from ((select {names} from {anew}) except all (select {names} from {kept}))")[0][0]
+    extra = store.ask(f"select count(*) from {kept} where id not in (select id from {anew})")[0][0]
+    if differ or extra:
+        what = f"{max(differ, extra):,} sessions are listed otherwise than their events say"
+        yield Finding(what, file.name, "none", f"{_REPAIR} makes the list anew.")
+
+
+def _of_text(store: Store) -> Iterator[Finding]:
+    indexed = [part for part in store.parts if part.indexed]
+    if not indexed:
+        return
+    index = TextIndex(store.folder)
+    try:
+        there = int(index.open().searcher().num_docs) if index.exists() else 0
+    except WorkspaceError as error:
+        yield Finding(str(error), "text-1", "search incomplete", f"{_REPAIR} makes it anew.")
+        return
+    wanted = store.ask(f"select count(*) from {rows_of(store.folder, indexed)} where content != ''")[0][0]
+    if there != wanted:
+        what = f"the text index knows {there:,} of {wanted:,} texts"
+        yield Finding(what, "text-1", "search incomplete", f"{_REPAIR} makes it anew.")
+
+
+def _of_quarantine(folder: Path) -> Iterator[Finding]:
+    for path in sorted((folder / QUARANTINE).glob("*")):
+        what = "damaged data was set aside here earlier"
+        if path.suffix == ".json":
+            frames = json.loads(path.read_bytes())["frames"]
+            what = f"{len(frames):,} damaged frames were set aside here by compaction"
+        yield Finding(what, f"{QUARANTINE}/{path.name}", "none", "Delete it when you do not need it.")
+
+
+def repair(folder: Path) -> tuple[str, ...]:
+    """Mend what can be mended; gives what was done, in sentences, none when there was nothing to do.
+
+    Raises:
+        CompactorBusy: another process is compacting.
+        WorkspaceError: the log cannot be written.
+    """
+    if not folder.is_dir():
+        return ()
+    with only_one(folder):
+        done = [*_mend_manifest(folder), *_set_damaged_parts_aside(folder)]
+        done += _mend_derived(folder)
+        if done:
+            Compactor(folder).run()
+    return tuple(done)
+
+
+def _mend_manifest(folder: Path) -> Iterator[str]:
+    if manifests.read(folder / manifests.NAME) is not None:
+        return
+    before = manifests.read(folder / manifests.BEFORE)
+    _set_aside(folder, folder / manifests.NAME)
+    if before is not None and before.generation and all((folder / part.name).is_file() for part in before.parts):
+        files.write_atomic(folder / manifests.NAME, manifests.encode(before))
+        yield f"MANIFEST was damaged: the one before (generation {before.generation}) is in its place."
+        return
+    count = _rebuild(folder)
+    yield f"MANIFEST was damaged, and so was the one before: {count:,} events were read from all parts that are there."
+
+
+def _rebuild(folder: Path) -> int:
+    """Make a new log of all parts that can be read, each event once; segments that are still there are compacted again."""
+    (folder / manifests.BEFORE).unlink(missing_ok=True)
+    paths = sorted(folder.glob(f"{FOLDER}/*/*.parquet"))
+    (folder / "scratch").mkdir(exist_ok=True)
+    with workbench(folder / "scratch") as connection:
+        connection.execute(f"create temp table found as select * from {rows_of(folder, [])}")
+        for path in paths:
+            _add_part(connection, folder, path)
+        connection.execute("create temp table once as select distinct on (session, seq) * from found")
+        parts = [write_day(connection, "once", day, folder) for day in days_of(connection, "once")]
+        compactor = Compactor(folder)
+        sessions = compactor.write_rollup(connection, f"({rollup.of_events('once')})") if parts else None
+    TextIndex(folder).remove()
+    manifests.publish(folder, Manifest(parts=tuple(parts), sessions=sessions))
+    for path in paths:
+        path.unlink()
+    return sum(part.rows for part in parts)
+
+
+def _add_part(connection: object, folder: Path, path: Path) -> None:
+    import duckdb
+
+    assert isinstance(connection, duckdb.DuckDBPyConnection)
+    try:
+        version = connection.execute("select value from parquet_kv_metadata(?) where key = 'codex_schema'", [str(path)]).fetchone()
+        assert version is not None
+        known = manifests.stored(folder, str(path.relative_to(folder)))
+        part = Part(**known.model_dump(), day="", rows=0, first=0, last=0, schema_version=int(bytes(version[0])))
+        connection.execute(f"insert into found select * from {rows_of(folder, [part])}")
+    except duckdb.Error:
+        _set_aside(folder, path)
+
+
+def _set_damaged_parts_aside(folder: Path) -> Iterator[str]:
+    """Take parts that are not what was written out of the log, and read what their segments still hold again."""
+    store = Store(folder)
+    store.refresh()
+    store.sum_again()
+    parts = [part for part in store.manifest.parts if part.name in store.damaged]
+    if not parts:
+        return
+    left = tuple(part for part in store.manifest.parts if part not in parts)
+    still = {path.name for path in LogReader(folder / "segments").paths()}
+    done = tuple(each for each in store.manifest.done if each.name not in still)
+    manifests.publish(folder, store.manifest.model_copy(update={"parts": left, "done": done, "sessions": None}))
+    for part in parts:
+        _set_aside(folder, folder / part.name)
+    _new_rollup(folder)
+    before = sum(part.rows for part in left)
+    Compactor(folder).run()
+    saved = Compactor(folder).manifest.rows - before
+    lost = sum(part.rows for part in parts)
+    again = f"{saved:,} events were read from segments again"
+    yield f"{len(parts):,} damaged parts with {lost:,} events were set aside in {QUARANTINE}/; {again}."
+
+
+def _new_rollup(folder: Path) -> None:
+    (folder / "scratch").mkdir(exist_ok=True)
+    compactor = Compactor(folder)
+    parts = compactor.manifest.parts
+    with workbench(folder / "scratch") as connection:
+        sessions = compactor.write_rollup(connection, f"({rollup.of_events(rows_of(folder, parts))})") if parts else None
+    compactor.publish(sessions=sessions)
+
+
+def _mend_derived(folder: Path) -> Iterator[str]:
+    """Make the rollup and the text index anew where they are not what the parts say."""
+    store = Store(folder)
+    store.refresh()
+    store.sum_again()
+    file = store.manifest.sessions
+    if (file is not None and file.name in store.damaged) or list(_of_rollup(store)):
+        _new_rollup(folder)
+        yield "The list of sessions was made anew."
+    if list(_of_text(store)):
+        TextIndex(folder).remove()
+        compactor = Compactor(folder)
+        compactor.bring_text_up_to_date()
+        yield "The text index was made anew."
+
+
+def _set_aside(folder: Path, path: Path) -> None:
+    """Move a file into quarantine, under a name that says where it was and when it was moved."""
+    if not path.exists():
+        return
+    make_folder(folder / QUARANTINE)
+    name = str(path.relative_to(folder)).replace("/", "-")
+    shutil.move(path, folder / QUARANTINE / f"{name}.{round(clock.now())}")

@@ -1,0 +1,151 @@
+"""Frames: one event as one line that says itself whether it is whole.
+
+A frame is a JSON object on one line whose last key is `"crc":"xxxxxxxx"`: the CRC32, in hexadecimal, of all bytes of the
+line before `,"crc"`. A line that is torn or damaged fails the sum and is skipped and counted, never read as good.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from codex.core.errors import UserError
+from codex.core.events import Event
+
+_START = b'{"session":"'
+_CRC_KEY = b',"crc":"'
+_TAIL = len(_CRC_KEY) + 8 + len(b'"}')
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Bytes of a segment that are no good frame.
+
+    Args:
+        segment: the file's name.
+        offset: where they begin, in bytes.
+        size: how many they are.
+        reason: why they were not read.
+    """
+
+    segment: str
+    offset: int
+    size: int
+    reason: str
+
+
+class Good(NamedTuple):
+    """A good frame: the event, and the line without its newline.
+
+    Who keeps many keeps lines, and decodes again what is asked for, for lines take a third of the memory.
+    """
+
+    event: Event
+    line: bytes
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a stretch of a segment holds.
+
+    Args:
+        good: the good frames, in their order.
+        bad: what was skipped.
+        consumed: bytes up to and with the last newline; what follows is torn or still being written.
+    """
+
+    good: list[Good] = field(default_factory=list[Good])
+    bad: list[Damage] = field(default_factory=list[Damage])
+    consumed: int = 0
+
+
+def encode(event: Event) -> bytes:
+    """`event` as a frame, newline included.
+
+    Text that is no Unicode (a lone surrogate) is stored with U+FFFD in its place.
+
+    Raises:
+        UserError: an attribute is of a type that JSON has no form for.
+    """
+    try:
+        text = event.model_dump_json(exclude_defaults=True)
+    except PydanticSerializationError:
+        mended = Event.model_construct(**_without_surrogates(event.model_dump()))
+        try:
+            text = mended.model_dump_json(exclude_defaults=True)
+        except PydanticSerializationError as error:
+            raise UserError(
+                f"attributes {reprlib.repr(event.attributes)} cannot be stored ({error})",
+                "expected text, numbers, booleans, None, and lists and dictionaries of them",
+                "Convert the value first, for example by `float(x)` or `x.tolist()`.",
+            ) from error
+    body = text.encode().removesuffix(b"}")
+    return b'%b%b%08x"}\n' % (body, _CRC_KEY, zlib.crc32(body))
+
+
+def decode(line: bytes) -> Event | None:
+    """The event of one line without its newline; None when the line is damaged."""
+    body, tail = line[:-_TAIL], line[-_TAIL:]
+    if not body or tail != b'%b%08x"}' % (_CRC_KEY, zlib.crc32(body)):
+        return None
+    try:
+        return Event.model_validate_json(body + b"}")
+    except ValidationError:
+        return None
+
+
+def plain_lines(data: bytes) -> bool:
+    """Whether `data` is whole frames and nothing else, by their checksums alone."""
+    if not data.endswith(b"\n"):
+        return False
+    crc32, tail = zlib.crc32, _TAIL
+    return all(line[-tail:] == b'%b%08x"}' % (_CRC_KEY, crc32(line[:-tail])) for line in data[:-1].split(b"\n"))
+
+
+def parse(segment: str, data: bytes, offset: int = 0) -> Parsed:
+    """Read every whole line of `data`, which begins at `offset` of the file called `segment`."""
+    parsed = Parsed(consumed=data.rfind(b"\n") + 1)
+    at = offset
+    for line in data[: parsed.consumed].split(b"\n")[:-1]:
+        good = _good(line)
+        if good:
+            parsed.good.append(good)
+        elif line:
+            _skip(parsed, segment, at, line)
+        at += len(line) + 1
+    return parsed
+
+
+def _good(line: bytes) -> Good | None:
+    event = decode(line)
+    return None if event is None else Good(event, line)
+
+
+def _skip(parsed: Parsed, segment: str, at: int, line: bytes) -> None:
+    """Count a damaged line, but keep the frame behind it when what is damaged is the newline between the two."""
+    damaged = len(line)
+    start = line.find(_START, 1)
+    while start > 0:
+        good = _good(line[start:])
+        if good:
+            parsed.good.append(good)
+            damaged = start
+            break
+        start = line.find(_START, start + 1)
+    parsed.bad.append(Damage(segment, at, damaged, "the checksum does not match"))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in cast("list[Any]", value)]
+    return value

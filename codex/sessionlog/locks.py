@@ -1,0 +1,102 @@
+"""One writer of a session at a time.
+
+The lock is an flock on `locks/<session>.lock`: the system lets go of it however its process ends, so a session whose
+writer was killed can be continued at once. Not covered: network file systems whose flock is local to each machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from codex.core.errors import UserError
+from codex.sessionlog.forks import forget_after_fork
+
+_PATIENCE_SECONDS = 1.0  # a process that was just killed needs a moment until the system has closed its files
+
+
+class SessionBusy(UserError):
+    """Another live writer has the session."""
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether another open file holds the lock that a writer keeps on its segment while it lives."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True  # held, or a file system that cannot say: then it must be taken for alive
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+class SessionLock:
+    """The right to write one session, from `acquire` to `release` or the end of the process.
+
+    Args:
+        folder: where lock files are; must exist.
+        session: the session's id.
+    """
+
+    def __init__(self, folder: Path, session: str) -> None:
+        self._path = folder / f"{session}.lock"
+        self._session = session
+        self._descriptor: int | None = None
+        forget_after_fork(self)
+
+    def acquire(self) -> None:
+        """Take the lock, waiting up to a second for a writer that is just ending.
+
+        Raises:
+            SessionBusy: a live writer holds it.
+            OSError: the lock file cannot be made.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._try():
+            if time.monotonic() > deadline:
+                raise SessionBusy(
+                    f"session {self._session!r} is being written by {self._holder()}",
+                    "expected one writer of a session at a time",
+                    "Wait until it ends or stop it, or start a session of your own by leaving out `id`.",
+                )
+            time.sleep(0.02)
+
+    def _try(self) -> bool:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last holder may have removed the file after we opened it; a lock on that inode guards nothing.
+            if not os.path.samestat(os.fstat(descriptor), self._path.stat()):
+                raise FileNotFoundError
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except (BlockingIOError, FileNotFoundError):
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def _holder(self) -> str:
+        try:
+            pid = self._path.read_text()
+        except FileNotFoundError:
+            pid = ""
+        return "this process already" if pid == str(os.getpid()) else f"process {pid}" if pid else "another process"
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        if self._descriptor is None:
+            return
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def forget_parent(self) -> None:
+        """In a forked child: close our copy; the parent's lock stays as it is."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

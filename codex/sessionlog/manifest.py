@@ -1,0 +1,196 @@
+"""MANIFEST: which files make up the compacted log; the only door by which a part becomes visible.
+
+It is one line of JSON with a checksum, replaced in one step. A file that it no longer names stays for a while, because a
+reader may still be at it, and at least until the next MANIFEST, so that the one before remains whole: `MANIFEST.before`
+is what a damaged MANIFEST is mended with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zlib
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from codex.core import files
+from codex.core.errors import WorkspaceError
+from codex.sessionlog.forks import forget_after_fork
+
+NAME: Final = "MANIFEST"
+BEFORE: Final = "MANIFEST.before"
+_CRC_KEY = b',"crc":"'
+_TAIL = len(_CRC_KEY) + 8 + len(b'"}\n')
+
+
+class StoredFile(BaseModel):
+    """A file of the compacted log.
+
+    `name` is its path below the log's folder; `size` in bytes. `modified` (its mtime, nanoseconds) and `size` tell cheaply that
+    nobody has touched it since `sha256` was taken.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    size: int
+    modified: int
+    sha256: str
+
+
+class Part(StoredFile):
+    """Rows of one day; `day` as `2026-11-25`, `first` and `last` in seconds since the epoch.
+
+    `indexed` says whether the text index has its rows.
+    """
+
+    day: str
+    rows: int
+    first: float
+    last: float
+    schema_version: int
+    indexed: bool = False
+
+
+class Retired(BaseModel):
+    """A file that is no longer part of the log, and since when (seconds since the epoch)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    since: float
+
+
+class Manifest(BaseModel):
+    """What is compacted.
+
+    `done` are the segments whose events are in the parts, each with the time since when; `sessions` is the rollup of all
+    sessions in the parts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 1
+    generation: int = 0
+    parts: tuple[Part, ...] = ()
+    sessions: StoredFile | None = None
+    done: tuple[Retired, ...] = ()
+    retired: tuple[Retired, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many events the parts hold."""
+        return sum(part.rows for part in self.parts)
+
+
+def stored(folder: Path, name: str) -> StoredFile:
+    """What MANIFEST says of the file `name` below `folder`, as it is now."""
+    path = folder / name
+    state = path.stat()
+    return StoredFile(name=name, size=state.st_size, modified=state.st_mtime_ns, sha256=sha256(path))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def encode(manifest: Manifest) -> bytes:
+    """`manifest` as the content of its file."""
+    body = manifest.model_dump_json().encode().removesuffix(b"}")
+    return b'%b%b%08x"}\n' % (body, _CRC_KEY, zlib.crc32(body))
+
+
+def decode(data: bytes) -> Manifest | None:
+    """The manifest of a file's content; None when it is damaged."""
+    body, tail = data[:-_TAIL], data[-_TAIL:]
+    if not body or tail != b'%b%08x"}\n' % (_CRC_KEY, zlib.crc32(body)):
+        return None
+    try:
+        return Manifest.model_validate_json(body + b"}")
+    except ValidationError:
+        return None
+
+
+def read(path: Path) -> Manifest | None:
+    """The manifest in `path`: an empty one when there is none, None when it is damaged."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Manifest()
+    return decode(data)
+
+
+def publish(folder: Path, manifest: Manifest) -> Manifest:
+    """Make `manifest`, whose files are all synced, the one that readers see; survives a power loss at any moment.
+
+    Returns:
+        It, under the next generation.
+    """
+    following = manifest.model_copy(update={"generation": manifest.generation + 1})
+    path = folder / NAME
+    if path.exists():
+        files.write_atomic(folder / BEFORE, path.read_bytes())
+    files.write_atomic(path, encode(following))
+    return following
+
+
+class Manifests:
+    """Reads the manifest of a log again only when it has changed. Safe across threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / NAME
+        self._lock = threading.Lock()
+        self._known: tuple[object, Manifest] = (None, Manifest())
+        forget_after_fork(self)
+
+    def _state(self) -> object:
+        try:
+            state = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
+    def current(self) -> Manifest:
+        """The manifest as it is now; the same object as long as it has not changed.
+
+        Raises:
+            WorkspaceError: it is damaged, or cannot be read.
+        """
+        with self._lock:
+            try:
+                while (state := self._state()) != self._known[0]:
+                    manifest = read(self._path)
+                    if manifest is None:
+                        raise damaged(self._folder)
+                    if self._state() == state:
+                        self._known = state, manifest
+            except OSError as error:
+                raise cannot_read(self._folder, error) from error
+            return self._known[1]
+
+    def forget_parent(self) -> None:
+        """In a forked child: a lock held by one of the parent's threads would never be released."""
+        self._lock = threading.Lock()
+
+
+def cannot_read(folder: Path, error: OSError) -> WorkspaceError:
+    """`error` in words that a person can act on."""
+    return WorkspaceError(
+        f"the session log in {str(folder)!r} cannot be read ({error.strerror or error})",
+        "expected a folder that you may read",
+        "Make it readable, or name another workspace: `--workspace DIR`.",
+    )
+
+
+def damaged(folder: Path) -> WorkspaceError:
+    """What a damaged manifest is called."""
+    return WorkspaceError(
+        f"the session log's list of parts, {str(folder / NAME)!r}, is damaged",
+        "expected the checksum that it was written with",
+        "Mend it: `codex-ml logs doctor --repair`. No event is lost by that.",
+    )

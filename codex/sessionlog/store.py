@@ -1,0 +1,283 @@
+"""The log as one: what is compacted and what is not, as of one moment.
+
+A look takes MANIFEST, then the live segments that it does not call done, then MANIFEST again: only when that has not changed
+meanwhile do the two belong together, and every event is in just one of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codex.core import clock
+from codex.core.errors import WorkspaceError
+from codex.core.events import Event
+from codex.sessionlog import manifest as manifests
+from codex.sessionlog import rollup, schema
+from codex.sessionlog.forks import forget_after_fork
+from codex.sessionlog.manifest import Manifest, Manifests, Part, StoredFile
+from codex.sessionlog.parts import quoted, rows_of
+from codex.sessionlog.reader import LogReader, LogReport, newer
+from codex.sessionlog.summary import Summary
+
+if TYPE_CHECKING:
+    import duckdb
+
+_EVENT_COLUMNS = ", ".join("epoch_us(time) / 1e6 as ts" if name == "ts" else name for name in schema.FRAME_TYPES)
+
+
+class Store:
+    """Reads one log; an absent folder is an empty log. Safe across threads.
+
+    Args:
+        folder: the log's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.live = LogReader(folder / "segments")
+        self._manifests = Manifests(folder)
+        self._lock = threading.RLock()
+        self._forget()
+        forget_after_fork(self)
+
+    def _forget(self) -> None:
+        self.manifest = Manifest()
+        self._rolled: dict[str, Summary | None] = {}
+        self._compared: dict[str, int] = {}
+        self._sums: dict[tuple[str, int, int], bool] = {}
+        self._base: duckdb.DuckDBPyConnection | None = None
+        self.damaged: tuple[str, ...] = ()
+
+    def refresh(self) -> Manifest:
+        """Look again at everything; what the other methods say is as of this moment.
+
+        Raises:
+            WorkspaceError: the log cannot be read, MANIFEST is damaged, or a newer Codex wrote it.
+        """
+        with self._lock:
+            while True:
+                manifest = self._manifests.current()
+                if manifest is not self.manifest:
+                    self._check_version(manifest)
+                    self._rolled, self._compared = {}, {}
+                self.live.refresh({each.name for each in manifest.done} if manifest.done else ())
+                damaged = tuple(each.name for each in self._files(manifest) if not self._intact(each))
+                if self._manifests.current() is manifest:
+                    break
+            self.manifest, self.damaged = manifest, damaged
+            self._leave_out_repeated()
+            return manifest
+
+    @staticmethod
+    def _check_version(manifest: Manifest) -> None:
+        for part in manifest.parts:
+            if not schema.readable(part.schema_version):
+                raise newer(part.name)
+
+    @staticmethod
+    def _files(manifest: Manifest) -> Iterable[StoredFile]:
+        yield from manifest.parts
+        if manifest.sessions is not None:
+            yield manifest.sessions
+
+    def _intact(self, file: StoredFile) -> bool:
+        """Whether a file is what it was when it was published; it is summed again only when it looks touched."""
+        path = self.folder / file.name
+        try:
+            state = path.stat()
+            if (state.st_size, state.st_mtime_ns) == (file.size, file.modified):
+                return True
+            key = (file.name, state.st_mtime_ns, state.st_ino)
+            if key not in self._sums:
+                self._sums[key] = state.st_size == file.size and manifests.sha256(path) == file.sha256
+            return self._sums[key]
+        except OSError:
+            return False
+
+    def sum_again(self) -> None:
+        """Compare every file of the compacted log with its sum, whatever it looks like."""
+        with self._lock:
+            self.damaged = tuple(file.name for file in self._files(self.manifest) if not self._sums_up(file))
+
+    def _sums_up(self, file: StoredFile) -> bool:
+        try:
+            return manifests.sha256(self.folder / file.name) == file.sha256
+        except OSError:
+            return False
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that can be read, the oldest day first."""
+        return sorted((part for part in self.manifest.parts if part.name not in self.damaged), key=lambda part: (part.day, part.first))
+
+    def _leave_out_repeated(self) -> None:
+        """An event that a live segment holds although it is compacted counts once."""
+        for summary in self.live.summaries():
+            known = self.compacted(summary.id)
+            if known is None or summary.first_seq > known.last_seq or self._compared.get(summary.id) == summary.events:
+                continue
+            rows = self._rows(known.started, known.last, "select seq from {rows} where session = ?", [summary.id])
+            both = {seq for (seq,) in rows}
+            if both:
+                self.live.exclude(summary.id, both)
+            self._compared[summary.id] = summary.events
+
+    # --- asking the parts ---
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB for questions of our own; it is kept, for making one costs more than most questions."""
+        import duckdb
+
+        if self._base is None:
+            settings: dict[str, Any] = {
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "temp_directory": "",
+                "threads": 1,
+            }
+            self._base = duckdb.connect(":memory:", config=settings)
+            self._base.execute("set global parquet_metadata_cache = true")
+        return self._base.cursor()
+
+    def between(self, since: float | None, until: float | None) -> list[Part]:
+        """The parts that may hold events from `since` to `until`, both included."""
+        return [part for part in self.parts if (since is None or part.last >= since) and (until is None or part.first <= until)]
+
+    def _rows(self, since: float, until: float, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        parts = self.between(since, until)
+        if not parts:
+            return []
+        return self.ask(query.format(rows=rows_of(self.folder, parts)), parameters)
+
+    def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a question of our own."""
+        import duckdb
+
+        try:
+            return self.cursor().execute(query, list(parameters)).fetchall()
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise WorkspaceError(
+                f"the session log in {str(self.folder)!r} cannot be read ({str(error).splitlines()[0]})",
+                "expected the parts that MANIFEST names",
+                "Look with `codex-ml logs doctor`.",
+            ) from error
+
+    def rollup(self) -> str:
+        """SQL for the rollup of the parts; made from the parts themselves when its file cannot be read."""
+        file = self.manifest.sessions
+        if file is None:
+            return rollup.empty()
+        if file.name in self.damaged:
+            return f"({rollup.of_events(rows_of(self.folder, self.parts))})"
+        return f"read_parquet({quoted(str(self.folder / file.name))})"
+
+    def compacted(self, session: str) -> Summary | None:
+        """What the parts hold of a session, in short; None when they hold nothing."""
+        with self._lock:
+            if not self.manifest.parts:
+                return None
+            if session not in self._rolled:
+                columns = "id, kind, title, epoch_us(started) / 1e6, epoch_us(last) / 1e6, first_seq, last_seq, events, run_id, outcome"
+                rows = self.ask(f"select {columns} from {self.rollup()} where id = ?", [session])
+                self._rolled[session] = Summary(*rows[0]) if rows else None
+            return self._rolled[session]
+
+    def last_seq(self, session: str) -> int:
+        """The highest seq of the session; -1 when there is none."""
+        known = self.compacted(session)
+        return max(known.last_seq if known else -1, self.live.last_seq(session))
+
+    def events(self, session: str, position: int = 0) -> list[Event]:
+        """The session's events from seq `position` on, in seq order."""
+        live = self.live.events(session, position)
+        known = self.compacted(session)
+        if known is None or position > known.last_seq:
+            return live
+        stored = self._stored(known, position)
+        if live and stored and live[0].seq < stored[-1].seq:
+            return sorted([*stored, *live], key=lambda event: event.seq)
+        return [*stored, *live]
+
+    def _stored(self, known: Summary, position: int) -> list[Event]:
+        """The compacted events of a session from seq `position` on, in seq order."""
+        query = (
+            f"select {_EVENT_COLUMNS} from {{rows}} where session = ? and seq >= ? and time between make_timestamp(?) and make_timestamp(?)"
+            " order by seq"
+        )
+        span = [clock.microseconds(known.started), clock.microseconds(known.last)]
+        return [event_of(row) for row in self._rows(known.started, known.last, query, [known.id, position, *span])]
+
+    def picked(self, wanted: Mapping[str, Sequence[tuple[str, int]]]) -> Iterator[Event]:
+        """Compacted events, each day's named by session and seq; in no order.
+
+        One question for each event: only with constants can DuckDB skip the row groups that cannot have it.
+        """
+        for day, keys in wanted.items():
+            parts = [part for part in self.parts if part.day == day]
+            if not parts:
+                continue
+            cursor, rows = self.cursor(), rows_of(self.folder, parts)
+            for session, seq in keys:
+                found = cursor.execute(
+                    f"select {_EVENT_COLUMNS} from {rows} where session = {quoted(session)} and seq = {int(seq)}"
+                ).fetchone()
+                if found is not None:
+                    yield event_of(found)
+
+    def latest(self, count: int, session: str | None = None) -> list[Event]:
+        """The `count` newest compacted events, of one session or of all, the oldest first."""
+        if session is not None:
+            known = self.compacted(session)
+            return self._stored(known, max(known.last_seq + 1 - count, 0))[-count:] if known else []
+        days: list[Part] = []
+        for part in reversed(self.parts):
+            if sum(each.rows for each in days) >= count and days[-1].day != part.day:
+                break
+            days.append(part)
+        if not days or count < 1:
+            return []
+        rows = rows_of(self.folder, days)
+        # Two questions, for the first reads one column, and the second only the row groups that it needs.
+        oldest = self.ask(f"select min(time) from (select time from {rows} order by time desc limit {int(count)})")[0][0]
+        query = f"select {_EVENT_COLUMNS} from {rows} where time >= ? order by time desc, session desc, seq desc limit {int(count)}"
+        return [event_of(row) for row in reversed(self.ask(query, [oldest]))]
+
+    def report(self) -> LogReport:
+        """What is good and what is not, as far as it has been read."""
+        live = self.live.report()
+        absent = (
+            self.ask(f"select coalesce(sum(last_seq + 1 - events), 0)::bigint from {self.rollup()}")[0][0] if self.manifest.parts else 0
+        )
+        for held in self.live.summaries():
+            known = self.compacted(held.id)
+            if known is not None:
+                both = max(known.last_seq, held.last_seq) + 1 - known.events - held.events
+                absent += both - (known.last_seq + 1 - known.events) - (held.last_seq + 1 - held.events)
+        return LogReport(
+            segments=live.segments,
+            good=live.good,
+            bad=live.bad,
+            torn=live.torn,
+            duplicates=live.duplicates,
+            missing=live.missing + absent,
+            parts=len(self.parts),
+            compacted=sum(part.rows for part in self.parts),
+            damaged_parts=self.damaged,
+        )
+
+    def forget_parent(self) -> None:
+        """In a forked child: a lock held by one of the parent's threads would never be released."""
+        self._lock = threading.RLock()
+        self._forget()
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """An event of a row of FRAME_TYPES' columns."""
+    import json
+
+    values = dict(zip(schema.FRAME_TYPES, row, strict=True))
+    values["attributes"] = json.loads(values["attributes"]) if values["attributes"] != "{}" else {}
+    return Event.model_construct(**values)
