@@ -14,13 +14,12 @@ from codex.cli.chat import chat
 from codex.cli.config import config
 from codex.cli.doctor import doctor
 from codex.cli.following import INTERRUPTED
-from codex.cli.logs import logs
 from codex.cli.notebooks import notebooks
 from codex.cli.options import WorkspaceOption
 from codex.cli.runs import runs
 from codex.cli.terminal import complain, note, out, silence
 from codex.cli.train import demo, train
-from codex.cli.usage import PROGRAM, Command, Root, problem_of, tree
+from codex.cli.usage import PROGRAM, Command, LogsGroup, Root, problem_of, tree
 from codex.core.errors import Problem, UserError
 
 USER_ERROR = 2
@@ -55,7 +54,7 @@ app.command(cls=Command)(chat)
 app.command(cls=Command)(notebooks)
 app.add_typer(config, name="config")
 app.command(cls=Command)(doctor)
-app.add_typer(logs, name="logs")
+app.add_typer(tree(LogsGroup), name="logs", help="Look at the session log: training steps, verdicts, chats.")
 app.command(cls=Command)(demo)
 
 

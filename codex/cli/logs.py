@@ -31,11 +31,6 @@ MOST = 1_000_000
 _RANGE = re.compile(r"(-?\d{1,18})?:(-?\d{1,18})?", re.ASCII)
 
 
-@logs.callback()
-def of_all() -> None:
-    """Look at the session log: training steps, verdicts, chats."""
-
-
 @logs.command("list", cls=Command)
 @choosing
 def list_sessions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import typer
@@ -64,6 +65,29 @@ class RunsGroup(CommandGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As its parent does, with the options for the default."""
         return super().parse_args(ctx, [self.default, *args] if args and args[0].startswith("-") and args[0] != "--help" else args)
+
+
+class LogsGroup(CommandGroup):
+    """Its commands have many options: they are imported when one of them is asked for, so that all others start as without them."""
+
+    @property
+    def commands(self) -> Any:
+        """Name → command."""
+        return _commands_of_logs()
+
+    @commands.setter
+    def commands(self, nothing: Any) -> None:
+        """Typer sets those that it was given: none."""
+
+
+@cache
+def _commands_of_logs() -> Any:
+    import typer.main
+
+    from codex.cli.logs import logs
+
+    group: Any = typer.main.get_command(logs)
+    return group.commands
 
 
 class Root(CommandGroup):

@@ -69,6 +69,7 @@ def measure(runs: int) -> dict[str, float]:
         "help_cpu_ms": [str(programs / "codex-ml"), "--help"],
         "ui_help_cpu_ms": [str(programs / "codex-ui"), "--help"],
         "bare_python_cpu_ms": [sys.executable, "-c", "pass"],
+        "import_typer_cpu_ms": [sys.executable, "-c", "import typer"],
     }
     for command in commands.values():
         cpu_ms(command)
@@ -77,7 +78,8 @@ def measure(runs: int) -> dict[str, float]:
         for name, command in commands.items():
             taken[name].append(cpu_ms(command))
     medians = {name: round(statistics.median(values), 1) for name, values in taken.items()}
-    return {**medians, "ratio": round(medians["help_cpu_ms"] / medians["bare_python_cpu_ms"], 2)}
+    peers = {"ratio": "bare_python_cpu_ms", "help_to_typer_ratio": "import_typer_cpu_ms"}
+    return {**medians, **{name: round(medians["help_cpu_ms"] / medians[peer], 2) for name, peer in peers.items()}}
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ FLAGS = [
 ]  # fmt: skip
 PATIENCE_MS = 30_000
 LEAVING = ("AbortError: signal is aborted", "/assets/Blocks-")
-"""What Gradio's own script says, uncaught, when a page is left while it sends: the browser ends the request, and nobody is there to see it."""
+"""What Gradio's own script says, uncaught, when a page is left while it sends: the browser ends the request; nobody is there to see it."""
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +15,10 @@ from playwright.sync_api import expect
 
 from tests.browser.app import App
 from tests.browser.conftest import OpenPage, Seen
+from tests.contacts import as_a_person, strangers, traced
 
-# A connection's or datagram's address as strace prints it, and the kinds of addresses that stay on this machine.
-ADDRESS = re.compile(r'sin6?_addr=inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
-FAMILY = re.compile(r"sa_family=(AF_\w+)")
-LOCAL = re.compile(r"127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::")
-FAMILIES = {"AF_UNIX", "AF_INET", "AF_INET6", "AF_UNSPEC", "AF_NETLINK"}
 PAGES = ("/", "/train", "/runs", "/run?id=last", "/chat")
 PATIENCE_MS = 90_000
-
-
-def strangers(trace: str) -> list[str]:
-    """Lines of a trace that name an address other than this machine's own, or one of a kind that is not known to stay here."""
-    found = [line for line in trace.splitlines() for pair in ADDRESS.findall(line) if not LOCAL.fullmatch(pair[0] or pair[1])]
-    return found + [line for line in trace.splitlines() if set(FAMILY.findall(line)) - FAMILIES]
 
 
 @pytest.fixture
@@ -43,21 +31,9 @@ def trace(tmp_path: Path) -> Path:
 def traced_app(tmp_path: Path, trace: Path) -> Iterator[App]:
     """The app and all that it starts, under strace. An environment as a person's: none of the switches that keep tests offline."""
     with pytest.MonkeyPatch.context() as patched:
-        for name in [name for name in os.environ if name.startswith(("HF_", "TRANSFORMERS_")) or name == "DO_NOT_TRACK"]:
+        for name in os.environ.keys() - as_a_person():
             patched.delenv(name)
-        before = (
-            "strace",
-            "-f",
-            "-qq",
-            "--seccomp-bpf",
-            "-e",
-            "trace=connect,sendto,sendmsg,sendmmsg",
-            "-e",
-            "signal=none",
-            "-o",
-            str(trace),
-        )
-        app = App(tmp_path / "workspace", before=before)
+        app = App(tmp_path / "workspace", before=tuple(traced(trace)))
     children = Path(f"/proc/{app.process.pid}/task/{app.process.pid}/children").read_text().split()
     app.ids = {"app": children[0]}
     try:
@@ -112,9 +88,3 @@ def test_whole_use_of_the_app_contacts_nobody_loads_no_torch_and_ends_with_all_i
 def _maps(process: psutil.Process) -> str:
     """The files that a process has in its memory."""
     return Path(f"/proc/{process.pid}/maps").read_text()
-
-
-def test_trace_sees_a_stranger(trace: Path) -> None:
-    program = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto(b'', ('192.0.2.1', 9))\n"
-    subprocess.run(["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=sendto", "-o", str(trace), "python3", "-c", program], check=False)
-    assert len(strangers(trace.read_text())) == 1

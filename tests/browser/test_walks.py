@@ -1,8 +1,8 @@
 """The walk of docs/first-adapter.md in a real browser, with a real run: from an empty workspace to a verdict and an answer; and what a
 run is worth when the app dies.
 
-The default recipe is shortened by variables, as a person could (40 steps, 40 judged functions); the benchmark `click_to_verdict` walks the
-whole of it.
+The default recipe is shortened by variables, as a person could (40 small steps, 16 judged functions); the benchmark `click_to_verdict`
+walks the whole of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from codex.sessionlog import SessionLog
 from tests.browser.app import App
 from tests.browser.conftest import OpenPage, Seen
 
-SHORT = {"CODEX_TRAINING__STEPS": "40", "CODEX_EVALUATION__EXAMPLES": "40", "CODEX_EVALUATION__RESAMPLES": "200"}
+SHORT = {
+    "CODEX_TRAINING__STEPS": "40",
+    "CODEX_TRAINING__BATCH_SIZE": "2",
+    "CODEX_EVALUATION__EXAMPLES": "16",
+    "CODEX_EVALUATION__RESAMPLES": "200",
+}
 PATIENCE_MS = 180_000
 
 

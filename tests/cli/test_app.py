@@ -18,7 +18,7 @@ import pytest
 
 import codex
 from codex.core.paths import Workspace
-from tests.benchmarks.cli_start import BARS, measure
+from tests.benchmarks.cli_start import measure
 from tests.cli import reference
 from tests.cli.conftest import Cli, Made
 from tests.cli.mutations import lines, run
@@ -52,8 +52,10 @@ def test_modules_of_the_command_line_import_only_typer_and_their_own() -> None:
     assert {".".join(name.split(".")[:2]) for name in loaded if name.startswith("codex.")} == {"codex.cli", "codex.core"}
 
 
-def test_help_costs_at_most_150_ms_of_cpu() -> None:
-    assert measure(5)["help_cpu_ms"] <= BARS["help_cpu_ms"]
+def test_help_costs_little_more_than_typer_itself() -> None:
+    """`tests.benchmarks.cli_start` has the milliseconds, which are the machine's too."""
+    figures = measure(5)
+    assert figures["help_to_typer_ratio"] <= 1.6, figures
 
 
 def test_program_is_installed_under_its_name() -> None:

@@ -7,7 +7,6 @@ release a full install is tried by hand.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.app import App
+from tests.contacts import as_a_person, without_network
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,11 +73,12 @@ def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def _run(outside: Path, folder: Path, command: Sequence[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    answer = subprocess.run(
-        [str(outside / command[0]), *command[1:]], cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
+def _run(
+    outside: Path, folder: Path, command: Sequence[str], *, before: Sequence[str] = (), timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in as_a_person().items() if name != "PYTHONPATH"}
+    whole = [*before, str(outside / command[0]), *command[1:]]
+    answer = subprocess.run(whole, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer
 
@@ -111,9 +112,11 @@ def test_commands_of_the_wheel_read_recipes_model_and_notebooks_from_inside_it(o
     assert not any(place.startswith(str(ROOT)) for place in places)
 
 
-def test_demo_of_the_wheel_comes_to_a_verdict(outside: Path, tmp_path: Path) -> None:
-    answer = _run(outside, tmp_path, ["codex-ml", "demo", "--quick", "--workspace", str(tmp_path / "w"), "--json"], timeout=300)
+def test_demo_of_the_wheel_comes_to_a_verdict_without_a_network(outside: Path, tmp_path: Path) -> None:
+    demo = ["codex-ml", "demo", "--quick", "--workspace", str(tmp_path / "w"), "--json"]
+    answer = _run(outside, tmp_path, demo, before=without_network(), timeout=600)
     assert '"verdict"' in answer.stdout
+    assert "Better: answer loss " in answer.stdout
     log = (tmp_path / "w" / "runs" / "r-0001" / "worker.log").read_text()
     assert str(ROOT) not in log
     assert (tmp_path / "w" / "runs" / "r-0001" / "adapter" / "adapter_model.safetensors").is_file()
