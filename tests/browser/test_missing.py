@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from codex.core.paths import Workspace
@@ -45,16 +44,18 @@ def test_page_of_a_run_that_is_not_there_leads_to_all_runs(empty_app: App, open_
     page.wait_for_url("**/runs")
 
 
-@pytest.mark.parametrize("path", ["/", "/train"])
-def test_two_quick_clicks_on_start_start_one_run_and_leave_no_error(tmp_path: Path, open_page: OpenPage, path: str) -> None:
-    with App(tmp_path / "workspace", environment=SHORT) as app:
-        page = open_page(app.url + path)
-        if path == "/train":
-            page.locator("#facts dl").wait_for(timeout=90_000)
-        page.locator("#start:not([disabled])" if path == "/train" else "[data-post='/api/runs']").dblclick()
-        page.wait_for_url("**/run?id=r-0001", timeout=60_000)
-        page.locator("[data-part=run-head] .act").wait_for()
-        page.wait_for_timeout(1500)
-        page.context.close()
-        assert [each.name for each in (tmp_path / "workspace/runs").iterdir() if each.name.startswith("r-")] == ["r-0001"]
-        runs.stop("r-0001", workspace=Workspace(tmp_path / "workspace"), wait_s=20, force=True)
+def test_two_quick_clicks_on_start_start_one_run_and_leave_no_error(tmp_path: Path, open_page: OpenPage) -> None:
+    folder = tmp_path / "workspace"
+    with App(folder, environment=SHORT) as app:
+        for number, (path, button) in enumerate((("/", "[data-post='/api/runs']"), ("/train", "#start:not([disabled])")), 1):
+            page = open_page(app.url + path)
+            if path == "/train":
+                page.locator("#facts dl").wait_for(timeout=90_000)
+            page.locator(button).dblclick()
+            page.wait_for_url(f"**/run?id=r-000{number}", timeout=60_000)
+            page.locator("[data-part=run-head] .act").wait_for()
+            page.wait_for_timeout(1500)
+            page.context.close()
+            made = sorted(each.name for each in (folder / "runs").iterdir() if each.name.startswith("r-"))
+            assert made == [f"r-000{each}" for each in range(1, number + 1)]
+            runs.stop("last", workspace=Workspace(folder), wait_s=20, force=True)

@@ -71,7 +71,8 @@ def test_from_an_empty_workspace_to_a_verdict_and_an_answer(open_page: OpenPage,
 def test_run_outlives_the_app_and_its_page_shows_it_whole(open_page: OpenPage, seen: Seen, tmp_path: Path) -> None:
     seen.allowed = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING")
     workspace = tmp_path / "workspace"
-    app = App(workspace, environment=SHORT)
+    short = {**SHORT, "CODEX_TRACKING__MLFLOW": "false"}  # the walk above has it
+    app = App(workspace, environment=short)
     try:
         page = open_page(f"{app.url}/")
         page.get_by_role("button", name="Start the default").click()
@@ -83,7 +84,7 @@ def test_run_outlives_the_app_and_its_page_shows_it_whole(open_page: OpenPage, s
         page.context.close()
     finally:
         app.__exit__()
-    again = App(workspace, port=app.port, environment=SHORT)
+    again = App(workspace, port=app.port, environment=short)
     with again:
         page = open_page(f"{again.url}/run?id=r-0001")
         expect(page.locator(".cx-verdict .s").first).to_contain_text("answer loss", timeout=PATIENCE_MS)

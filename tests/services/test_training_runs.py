@@ -182,6 +182,7 @@ def test_full_training_of_a_new_model_runs(start_run: Any, finish: Any, workspac
         values={
             **{f"model.scratch.{key}": value for key, value in shape.items()},
             "data.max_tokens": 32,
+            "data.max_examples": 200,
             "training.steps": 3,
             "training.evaluate_every": 2,
             "training.log_every": 1,
