@@ -11,7 +11,7 @@ from codex.core import clock
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import annotations, schema, text
-from codex.sessionlog.forks import forget_after_fork
+from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest
 from codex.sessionlog.parts import quoted, rows_of
 from codex.sessionlog.query import EventTable, add_live, connect_parts, lock, run_query
@@ -93,11 +93,11 @@ class Lookup:
     def __init__(self, store: Store, table: EventTable) -> None:
         self._store = store
         self._table = table
-        self._disk = text.TextIndex(store.folder)
         self._start_afresh()
         forget_after_fork(self)
 
     def _start_afresh(self) -> None:
+        self._disk = text.TextIndex(self._store.folder)
         self._lock = threading.RLock()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._views: tuple[Manifest, tuple[str, ...]] = Manifest(), ()
@@ -105,6 +105,7 @@ class Lookup:
 
     def forget_parent(self) -> None:
         """In a forked child: a lock held by one of the parent's threads would never be released."""
+        keep_for_ever(self._base, self._disk, self._memory)
         self._start_afresh()
 
     def _ask(self, question: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

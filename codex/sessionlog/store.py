@@ -16,7 +16,7 @@ from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
-from codex.sessionlog.forks import forget_after_fork
+from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest, Manifests, Part, StoredFile
 from codex.sessionlog.parts import quoted, rows_of
 from codex.sessionlog.reader import LogReader, LogReport, newer
@@ -270,6 +270,7 @@ class Store:
 
     def forget_parent(self) -> None:
         """In a forked child: a lock held by one of the parent's threads would never be released."""
+        keep_for_ever(self._base)
         self._lock = threading.RLock()
         self._forget()
 

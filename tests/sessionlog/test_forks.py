@@ -95,3 +95,41 @@ time.sleep(60)
             assert session.append("info").seq == 2
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+ASKED = """
+import multiprocessing, os, sys
+from codex.sessionlog import SessionLog
+SessionLog.open(sys.argv[1]).compact(grace_seconds=0)
+log = SessionLog.open(sys.argv[1])
+session = log.session("training", id="known")  # asks the parts for its last seq
+session.append("user", "zebra in the parent")
+asked = log.sql("select count(*) from events")
+def answers():
+    found = [log.sql("select count(*) from events").fetchall()[0][0], len(log.search("zebra")), len(log.events("known"))]
+    with log.session("chat") as own:
+        own.append("user", "a zebra in the child")
+    return found
+expected = [asked.fetchall()[0][0], len(log.search("zebra")), len(log.events("known"))]
+def work(pipe):
+    pipe.send(answers())
+here, there = multiprocessing.Pipe()
+process = multiprocessing.get_context("fork").Process(target=work, args=(there,))
+process.start()
+assert here.poll(60), "the child says nothing"
+assert here.recv() == expected
+process.join(60)
+codes = [process.exitcode]
+for leave in (os._exit, sys.exit):
+    pid = os.fork()
+    if pid == 0:
+        leave(0)
+    codes.append(os.waitpid(pid, 0)[1])
+print(codes, len(log.search("zebra")), len(expected))
+"""
+
+
+def test_child_of_a_process_that_asked_ends_well_and_can_ask_and_write_itself(folder: Path, run_python: Callable[..., str]) -> None:
+    with SessionLog.open(folder) as log, log.session("training", id="known") as session:
+        session.append("user", "a zebra long ago")
+    assert run_python(ASKED, folder).strip() == "[0, 0, 0] 3 3"
