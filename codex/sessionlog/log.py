@@ -183,23 +183,26 @@ class SessionLog:
             n: how many to begin with. Events of several sessions come by time, each session's in its own order.
             poll_seconds: how long to wait between looks.
         """
-        self._store.refresh()
+        manifest = self._store.refresh()
         live = self._store.live
         held = {name: live.last_events(name, max(n, 1)) for name in self._names(session)}
-        positions = {name: events[-1].seq + 1 for name, events in held.items() if events}
+        positions = {name: last + 1 for name, last in self._store.last_seqs(session).items()} if follow else {}
+        positions |= {name: events[-1].seq + 1 for name, events in held.items() if events}
         latest = list(heapq.merge(self._store.latest(n, session) if n else [], *held.values(), key=lambda event: event.ts))
         yield from latest[max(len(latest) - n, 0) :]
         while follow:
             time.sleep(poll_seconds)
-            self._store.refresh()
-            changed = [name for name in self._names(session) if live.last_seq(name) >= positions.get(name, 0)]
-            new = {name: live.events(name, self._position(name, positions)) for name in changed}
+            before, manifest = manifest, self._store.refresh()
+            reached = {name: live.last_seq(name) for name in self._names(session)}
+            read = live.events
+            if manifest is not before:  # what was live at the last look may stand in parts now
+                stored = self._store.last_seqs(session)
+                reached = {name: max(reached.get(name, -1), stored.get(name, -1)) for name in reached | stored}
+                read = self._store.events
+            changed = [name for name, last in reached.items() if last >= positions.get(name, 0)]
+            new = {name: read(name, positions.get(name, 0)) for name in changed}
             positions |= {name: events[-1].seq + 1 for name, events in new.items() if events}
             yield from heapq.merge(*new.values(), key=lambda event: event.ts)
-
-    def _position(self, session: str, positions: dict[str, int]) -> int:
-        known = self._store.compacted(session) if session not in positions else None
-        return positions.get(session, known.last_seq + 1 if known else 0)
 
     def _names(self, session: str | None) -> list[str]:
         return self._store.live.ids() if session is None else [session]

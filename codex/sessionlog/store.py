@@ -185,6 +185,13 @@ class Store:
                 self._rolled[session] = Summary(*rows[0]) if rows else None
             return self._rolled[session]
 
+    def last_seqs(self, session: str | None = None) -> dict[str, int]:
+        """The highest compacted seq of one session, or of each."""
+        if not self.manifest.parts:
+            return {}
+        condition, parameters = ("", []) if session is None else (" where id = ?", [session])
+        return dict(self.ask(f"select id, last_seq from {self.rollup()}{condition}", parameters))
+
     def last_seq(self, session: str) -> int:
         """The highest seq of the session; -1 when there is none."""
         known = self.compacted(session)

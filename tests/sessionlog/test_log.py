@@ -36,6 +36,33 @@ def test_tail_gives_the_last_events_of_all_sessions_by_time(log: SessionLog) -> 
         assert list(log.tail(n=0)) == [] and list(log.tail("nobody")) == []
 
 
+@pytest.mark.parametrize("only", [None, "talk"])
+def test_tail_that_follows_gives_what_was_compacted_between_two_looks(folder: Path, only: str | None) -> None:
+    def say(session: str, *words: str) -> None:
+        with SessionLog.open(folder) as writing, writing.session("chat", id=session) as said:
+            for word in words:
+                said.append("user", word)
+
+    say("old", "long ago")
+    say("talk", "zero")
+    SessionLog.open(folder).compact(grace_seconds=0)
+    say("talk", "one")
+    following = SessionLog.open(folder).tail(only, follow=True, n=2, poll_seconds=0.001)
+    assert [next(following).content, next(following).attributes["session_event"]] == ["one", "ended"]
+    say("talk", "two", "three")
+    say("new", "four")
+    SessionLog.open(folder).compact(grace_seconds=0)
+    say("talk", "five")
+    say("end" if only is None else only, "that was all")
+    seen: list[tuple[str, int, str]] = []
+    while not seen or seen[-1][2] != "that was all":
+        event = next(following)
+        seen.append((event.session, event.seq, event.content))
+    assert [word for _, _, word in seen if word] == ["two", "three", *(["four"] if only is None else []), "five", "that was all"]
+    assert len(seen) == len(set(seen))
+    assert [seq for session, seq, _ in seen if session == "talk"][:4] == [6, 7, 8, 9]
+
+
 def test_tail_that_follows_gives_what_comes_once_and_in_order(log: SessionLog) -> None:
     with log.session("chat", id="a") as session:
         session.append("info", "old")
