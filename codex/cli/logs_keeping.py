@@ -129,9 +129,12 @@ def purge(
 
 def _say_purged(purged: Purged, sentence: str, as_json: bool) -> None:
     if as_json:
-        document({"sessions": purged.sessions, "events": purged.events, "freed_bytes": purged.freed})
-    else:
-        out(sentence)
+        document({"sessions": purged.sessions, "events": purged.events, "freed_bytes": purged.freed, "held_sessions": purged.held})
+        return
+    out(sentence)
+    if purged.held:
+        times = numbers.plural(purged.held, "time")
+        out(f"What was said of them {times} stays while the process that said it runs, such as the app; purge again after.")
 
 
 def _confirmed(what: str, older_than: str, where: Place) -> bool:

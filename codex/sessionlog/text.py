@@ -100,11 +100,6 @@ class Writing:
                 for row in rows:
                     self._writer.add_document(_document(row, part.name))
 
-    def forget(self, sessions: Iterable[str]) -> None:
-        """Remove all rows of these sessions."""
-        for session in sessions:
-            self._writer.delete_documents_by_term("session", session)
-
 
 class TextIndex:
     """The index of one log's parts.

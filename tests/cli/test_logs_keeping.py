@@ -185,7 +185,12 @@ def test_purge_asks_and_keeps_everything_without_a_yes(cli: Cli, aged: SessionLo
 
 
 def test_purge_with_yes_removes_what_is_old_and_only_once(cli: Cli, aged: SessionLog) -> None:
-    assert cli("logs", "purge", "--older-than", "90d", "--dry-run", "--json").json == {"sessions": 1, "events": 3, "freed_bytes": 0}
+    assert cli("logs", "purge", "--older-than", "90d", "--dry-run", "--json").json == {
+        "sessions": 1,
+        "events": 3,
+        "freed_bytes": 0,
+        "held_sessions": 0,
+    }
     found = cli("logs", "purge", "--older-than", "90d", "--yes", "--json").json
     assert (found["sessions"], found["events"]) == (1, 3)
     assert [info.id for info in aged.sessions()] == ["new"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from codex.core import clock
 from codex.core.events import Event
 from codex.sessionlog import SessionLog
 from codex.sessionlog.doctor import examine
@@ -81,3 +85,61 @@ def test_empty_log_has_nothing_to_purge(folder: Path) -> None:
     log = SessionLog.open(folder / "nowhere")
     assert log.purge(1e9).sessions == log.purge(1e9, dry_run=True).sessions == 0
     assert not list(folder.iterdir())
+
+
+def talk(folder: Path, name: str, *words: str) -> None:
+    """A session by a process that has ended."""
+    with SessionLog(folder) as log, log.session("chat", id=name) as session:
+        for each in words:
+            session.append("user", each)
+
+
+def holding(folder: Path, word: bytes) -> list[str]:
+    """The files of a log that hold `word` as it is."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
+def test_words_of_what_was_removed_leave_the_text_index(log: SessionLog) -> None:
+    talk(log.folder, "old", "quuxzorblatt")
+    talk(log.folder, "young", "weather", "wind")
+    log.compact()
+    log.purge(log.find()[0].started)
+    assert [hit.event.content for hit in log.search("weather")] == ["weather"]
+    segments = json.loads((log.folder / "text-1" / "meta.json").read_text())["segments"]
+    assert [(each["max_doc"], each["deletes"]) for each in segments] == [(2, None)], "the words of a deleted row stay in its segment"
+    assert examine(log.folder).ok
+
+
+def test_what_an_open_process_said_is_held_and_goes_with_the_next_purge(log: SessionLog) -> None:
+    talk(log.folder, "old", "long ago")
+    before = clock.now()
+    with SessionLog(log.folder) as app:
+        app.annotate("old", 1, edit="a xylophone answer")
+        would, done = log.purge(before, dry_run=True), log.purge(before)
+        assert (would.sessions, would.events, would.held) == (done.sessions, done.events, done.held) == (1, 3, 1)
+        assert [info.kind for info in log.sessions()] == ["annotation"]
+    would, done = log.purge(before, dry_run=True), log.purge(before)
+    assert (would.sessions, would.events, would.held) == (done.sessions, done.events, done.held) == (1, 3, 0)
+    assert log.sessions() == [] and not holding(log.folder, b"xylophone")
+
+
+def test_what_was_said_long_ago_of_a_session_that_stays_stays(log: SessionLog) -> None:
+    with log.session("chat", id="going-on") as session:
+        session.append("user", "hello")
+        log.annotate("going-on", 1, rating=1)
+        before = clock.now()
+        session.append("user", "again")
+    log.close()
+    assert log.purge(before, dry_run=True).sessions == log.purge(before).sessions == 0
+    assert log.annotations("going-on")[1].rating == 1
+
+
+def test_what_a_clock_that_ran_ahead_compacted_is_gone_too(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(log.folder, "old", "the xylophone")
+    real = clock.now
+    with monkeypatch.context() as patched:
+        patched.setattr(clock, "now", lambda: real() + 3600)
+        log.compact()
+    assert holding(log.folder / "segments", b"xylophone")
+    assert log.purge(real() + 1).sessions == 1
+    assert not holding(log.folder, b"xylophone")
