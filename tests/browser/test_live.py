@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -83,6 +84,8 @@ def test_new_step_is_seen_within_two_seconds(ground: Ground, open_page: OpenPage
         )
         took.append(time.monotonic() - began)
     assert sorted(took)[2] <= SEEN_WITHIN_SECONDS, took
+    room = page.evaluate("document.querySelector('[data-plot=memory]').layout.yaxis.range")
+    assert room == [0, pytest.approx(psutil.virtual_memory().total / 2**30)]
 
 
 def test_state_change_changes_head_chip_and_buttons_without_a_reload(ground: Ground, open_page: OpenPage) -> None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from codex.core.errors import UserError
 from codex.core.files import folder_bytes
 from codex.core.numbers import MISSING
-from codex.services import advice, configure, runs, setup
+from codex.services import advice, configure, machine, runs, setup
 from codex.services.metrics import Point
 from codex.services.runs import RunSummary
 from codex_ui.context import AppContext
@@ -143,12 +143,17 @@ def _live(context: AppContext, query: Query) -> Live:
     return Live(parts, done=run.ended)
 
 
+def _room(here: machine.Machine) -> dict[str, float]:
+    """GiB that the memory plot ends at: of the machine, and of its largest GPU."""
+    return {"ram": here.memory_total, "gpu": max((gpu.total or 0.0 for gpu in here.gpus.found), default=0.0)}
+
+
 def _build(context: AppContext, blocks: gr.Blocks) -> None:
     static(render("run.html"))
     static('<div class="cx" data-part="run-now"></div>')
     with gr.Tabs(elem_classes="cx-tabs"):
         with gr.Tab("Plots"):
-            static(render("run-plots.html", plots=PLOTS))
+            static(render("run-plots.html", plots=PLOTS, room=_room(machine.look(context.workspace))))
         for tab in TABS:
             with gr.Tab(tab):
                 static(f'<div class="cx" data-part="run-{tab.lower()}"></div>')

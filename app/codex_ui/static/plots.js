@@ -82,9 +82,10 @@
     tokens_per_s: (s) => ({ traces: [line(s.column("tokens_per_s"), "p6", { name: "tokens/s" })], y: { rangemode: "tozero", tickformat: ",d" } }),
     memory: (s, box) => ({
       traces: [line(s.column(memoryOf(s)), "p5", { name: "GiB", fill: "tozeroy", fillcolor: fillOf(css("p5")) })],
-      y: box.dataset.most ? { range: [0, +box.dataset.most] } : { rangemode: "tozero" },
+      y: room(s, box) ? { range: [0, room(s, box)] } : { rangemode: "tozero" },
     }),
   };
+  const room = (s, box) => +(memoryOf(s) === "memory_gib" ? box.dataset.ram : box.dataset.gpu);
   const memoryOf = (s) => (s.last("gpu_memory_gib") === undefined ? "memory_gib" : "gpu_memory_gib");
   const WORDS = {
     loss: (s) => s.last("loss")?.toFixed(3),
