@@ -155,6 +155,22 @@ def test_search_finds_beginnings_of_the_last_word_and_names_sessions(sessions: S
     assert sessions.search(Filters(text="giraffe")).hits == ()
 
 
+def test_search_finds_events_whose_kind_no_session_has_and_takes_a_chosen_kind_as_that_of_sessions(
+    sessions: Sessions, workspace: Workspace
+) -> None:
+    with SessionLog.open(workspace) as log, log.session("chat", "Weighed", id="chat-c") as session:
+        session.append("info", "a giraffe was preferred", kind="decision")
+
+    def found(**filters: str) -> list[tuple[str, int]]:
+        return [(hit.event.session, hit.event.seq) for hit in sessions.search(Filters(text="giraffe", **filters)).hits]
+
+    assert found() == found(kind="chat") == found(kind="chat", where="events > 2") == [("chat-c", 1)]
+    assert found(kind="decision") == found(kind="training") == found(kind="chat", where="events > 9") == []
+    sessions.say("chat-c", 1, note="no giraffe")
+    assert found() == [("chat-c", 1)]
+    assert [session.startswith("annotation-") for session, _ in found(kind="annotation")] == [True]
+
+
 def test_ratings_select_and_are_themselves_not_listed(sessions: Sessions) -> None:
     sessions.say("chat-a", 2, rating=1, note="Right.")
     sessions.say("chat-b", 2, rating=-1, edit="In Africa.")
