@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _EVENT_NAMES: Final = ", ".join(schema.FRAME_TYPES)
 _INFO: Final = "id, kind, title, started, last_ts, events, run_id, outcome, errors, tokens_in, tokens_out, redacted"
+_RATED: Final = """(
+    select session, arg_max(rating, (rated, seq)) as rating, count(*) filter (rating = 1) as good, count(*) filter (rating = -1) as bad
+    from annotations where rating is not null group by session
+)"""
 FETCH_ROWS: Final = 5_000
 SNIPPET_CHARACTERS: Final = 160
 
@@ -47,7 +51,8 @@ class SessionInfo:
         errors: how many of its events are errors.
         tokens_in, tokens_out: tokens that models read and wrote in it.
         redacted: how many secrets were taken out.
-        rating: of its newest rated event: 1 good, -1 bad, 0 neither; None when nothing of it is rated.
+        rating: the one that was given last to an event of it: 1 good, -1 bad, 0 neither; None when nothing of it is rated.
+        rated_good, rated_bad: how many of its events are rated so; `Selection.rating` takes those of which at least one is.
     """
 
     id: str
@@ -63,6 +68,8 @@ class SessionInfo:
     tokens_out: int = 0
     redacted: int = 0
     rating: int | None = None
+    rated_good: int = 0
+    rated_bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,12 +143,11 @@ class Lookup:
         conditions, parameters = _session_conditions(selection)
         conditions += self._where_ids(selection.where, "sessions", "id")
         order = "desc" if newest_first else "asc"
-        rated = "(select session, arg_max(rating, time) as rating from annotations where rating is not null group by session)"
         if selection.rating is not None:
-            conditions.append("rating = ?")
+            conditions.append("id in (select session from annotations where rating = ?)")
             parameters.append(selection.rating)
         text = (
-            f"select {_INFO}, rating from sessions left join {rated} r on r.session = id"
+            f"select {_INFO}, rating, coalesce(good, 0), coalesce(bad, 0) from sessions left join {_RATED} r on r.session = id"
             f" where {' and '.join(['true', *conditions])} order by started {order}, id {order}"
             + (f" limit {int(limit)}" if limit is not None else "")
             + (f" offset {int(offset)}" if offset else "")
@@ -270,7 +276,8 @@ class Lookup:
 
 
 def _info(summary: Summary) -> SessionInfo:
-    same = {name: getattr(summary, name) for name in SessionInfo.__dataclass_fields__ if name not in ("last_ts", "rating")}
+    unlike = ("last_ts", "rating", "rated_good", "rated_bad")
+    same = {name: getattr(summary, name) for name in SessionInfo.__dataclass_fields__ if name not in unlike}
     return SessionInfo(last_ts=summary.last, **same)
 
 

@@ -142,6 +142,16 @@ def test_list_in_a_pipe_is_a_whole_table_that_no_terminal_obeys(cli: Cli) -> Non
     assert "open" in rows[0].split()
 
 
+def test_list_with_good_and_bad_answers_in_a_session_counts_both_and_finds_it_by_either(cli: Cli, log: SessionLog) -> None:
+    log.annotate("chat-1", 1, rating=-1)
+    log.annotate("chat-1", 1, note="A note is no rating.")
+    assert "rated 1 good, 1 bad  chat-1" in cli("logs", "list").out
+    assert _titles(cli, "--rating", "good") == _titles(cli, "--rating", "bad") == ["chat-1"]
+    assert "1 good, 1 bad" in cli("logs", "show", "chat-1").out
+    log.annotate("chat-1", 1, rating=0)
+    assert "rated good  chat-1" in cli("logs", "list").out
+
+
 @pytest.mark.usefixtures("log")
 def test_list_as_csv_and_json_hold_every_value_as_it_is(cli: Cli) -> None:
     rows = list(csv.DictReader(io.StringIO(cli("logs", "list", "--csv").out, newline="")))
@@ -179,7 +189,7 @@ def test_list_of_nothing_says_so_on_stderr(cli: Cli, surroundings: Workspace) ->
         assert (answer.code, answer.out) == (0, out)
         assert answer.err == f"No sessions in {surroundings.log}.\n"
     assert cli("logs", "list", "--csv").out.startswith("id,kind,title,started,")
-    assert cli("logs", "list", "--csv").out.endswith(",rating,time\n")
+    assert cli("logs", "list", "--csv").out.endswith(",rating,rated_good,rated_bad,time\n")
     assert "No sessions that fit in" in cli("logs", "list", "--kind", "chat").err
     assert not surroundings.root.exists()
 

@@ -54,7 +54,8 @@ def test_list_shows_what_each_session_is(context: AppContext, talks: dict[str, s
     assert 'aria-current="true"' in rows[talks["agent"]]
     assert sum("aria-current" in row for row in rows.values()) == 1
     assert all(word in rows[talks["broken"]] for word in ("failed", "1 error", "300 tokens", "serving"))
-    assert ">bad<" in rows[talks["chat"]]
+    assert ">1 good<" in rows[talks["chat"]] and ">1 bad<" in rows[talks["chat"]]
+    assert ">good<" in rows[talks["agent"]] and "tag-bad" not in rows[talks["agent"]]
     assert "4 sessions" in _parts(context)["sessions-head"]
 
 
