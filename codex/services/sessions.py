@@ -16,7 +16,7 @@ from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.core.files import folder_bytes
 from codex.core.paths import Workspace
-from codex.services.ask import Limits, ask
+from codex.services.ask import fitting
 from codex.sessionlog import Annotation, Hit, Selection, SessionInfo, SessionLog
 
 __all__ = ["Annotation", "Filters", "Found", "Hit", "Listed", "SessionInfo", "Sessions", "Stretch", "Totals"]
@@ -281,16 +281,16 @@ class Sessions:
     def _ask_where(self, where: str) -> frozenset[str] | UserError:
         """Asked in a process of its own, which can only read the log and is killed at its limit."""
         try:
-            answer = ask(f"select id from sessions where (\n{where}\n)", workspace=self._workspace, limits=Limits(rows=MOST_FITTING))
+            keys = fitting(where, "sessions", workspace=self._workspace)
         except UserError as error:
             return error
-        if answer.truncated:
+        if keys.num_rows > MOST_FITTING:
             return UserError(
                 f"the condition {where[:200]!r} fits more than {MOST_FITTING:,} sessions",
                 "expected one that fits fewer",
                 "Add a day to it.",
             )
-        return frozenset(str(row[0]) for row in answer.rows)
+        return frozenset(keys["id"].to_pylist())
 
     def chosen(self, filters: Filters) -> Selection:
         """The sessions that a list or a search shows on all its pages, for making something of them.

@@ -30,6 +30,7 @@ TAIL_BYTES = 16 * 1024
 TAIL_LINES = 20
 NAME = "The query's process"
 _LESS = "Ask for less: a narrower range of time, fewer columns, or a `limit`."
+_LESS_OF_CONDITION = "Ask for less: begin with a day, such as `day >= '2026-11-25' and …`."
 
 
 class Cancelled(UserError):
@@ -74,6 +75,7 @@ class QueryProcess:
     def __init__(self, request: Mapping[str, Any], limits: Limits, cancel: threading.Event | None) -> None:
         self._limits = limits
         self._cancel = cancel
+        self._what, self._less = ("query", _LESS) if "condition" not in request else ("condition", _LESS_OF_CONDITION)
         self._kills_before = oom_kills()
         self._tail = b""
         self._opened = False
@@ -183,7 +185,7 @@ class QueryProcess:
             return self._too_slow()
         if code < 0 and self._opened:
             return UserError(
-                f"the query broke DuckDB ({signal_name(-code)})", "expected a query that it can run", "Write it in smaller steps."
+                f"the {self._what} broke DuckDB ({signal_name(-code)})", "expected a query that it can run", "Write it in smaller steps."
             )
         lines = tuple(self._tail.decode(errors="replace").splitlines()[-TAIL_LINES:])
         return ChildDied(NAME, f"exit code {code}" if code >= 0 else f"killed by signal {-code} ({signal_name(-code)})", lines)
@@ -196,10 +198,14 @@ class QueryProcess:
                 "Compact it: `codex-ml logs compact`; or wait until the machine has less to do.",
             )
         return UserError(
-            f"the query took longer than {self._limits.seconds:g} s and was stopped", "expected an answer within that time", _LESS
+            f"the {self._what} took longer than {self._limits.seconds:g} s and was stopped",
+            "expected an answer within that time",
+            self._less,
         )
 
     def _too_large(self) -> UserError:
         return UserError(
-            f"the query needed more than {self._limits.memory_gib:g} GiB of memory and was stopped", "expected one that needs less", _LESS
+            f"the {self._what} needed more than {self._limits.memory_gib:g} GiB of memory and was stopped",
+            "expected one that needs less",
+            self._less,
         )

@@ -7,12 +7,14 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from codex.cli.terminal import cells
@@ -453,6 +455,23 @@ def test_reader_that_leaves_ends_it_quietly(surroundings: Workspace, arguments: 
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_condition_that_never_ends_leaves_with_ctrl_c_and_takes_its_process_with_it(surroundings: Workspace, log: SessionLog) -> None:
+    where = "(select count(*) from range(1000000000000)) > 0"
+    command = [sys.executable, "-m", "codex.cli", "logs", "list", "--where", where, "--workspace", str(surroundings.root)]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        seen = psutil.Process(process.pid)
+        while not (children := seen.children()) or children[0].cpu_times().user < 1.5:  # then it has started and is at the condition
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+    assert not children[0].is_running()
 
 
 def test_pipe_gets_utf8_whatever_the_locale_says(surroundings: Workspace, log: SessionLog, tmp_path: Path) -> None:

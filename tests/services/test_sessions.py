@@ -93,8 +93,8 @@ def test_list_comes_in_pages(sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 
 def test_condition_in_sql_is_asked_in_a_process_of_its_own_and_kept(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = module.ask
-    monkeypatch.setattr(module, "ask", lambda query, **more: (asked.append(query), real(query, **more))[1])
+    real = module.fitting
+    monkeypatch.setattr(module, "fitting", lambda where, *more, **named: (asked.append(where), real(where, *more, **named))[1])
     monkeypatch.setattr(module, "PAGE_ROWS", 2)
     where = "errors = 0 and events > 1 -- and no more"
     pages = [sessions.listed(Filters(where=where), page) for page in (0, 1)]
@@ -107,11 +107,11 @@ def test_condition_in_sql_is_asked_in_a_process_of_its_own_and_kept(sessions: Se
 def test_condition_that_cannot_be_answered_is_told_and_not_asked_again_at_once(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def refuse(query: str, **more: object) -> None:
-        asked.append(query)
+    def refuse(where: str, *more: object, **named: object) -> None:
+        asked.append(where)
         raise UserError("the query is wrong", "expected SQL", "Mend it.")
 
-    monkeypatch.setattr(module, "ask", refuse)
+    monkeypatch.setattr(module, "fitting", refuse)
     for _ in range(3):
         with pytest.raises(UserError, match="the query is wrong"):
             sessions.listed(Filters(where="nothing"))
