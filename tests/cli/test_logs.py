@@ -293,6 +293,12 @@ def test_tail_shows_the_newest_events_oldest_first_on_one_line_each(cli: Cli) ->
 
 
 @pytest.mark.usefixtures("steps")
+def test_tail_of_no_line_says_nothing(cli: Cli) -> None:
+    answer = cli("logs", "tail", "-n", "0")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+@pytest.mark.usefixtures("steps")
 def test_tail_of_one_session_as_json_is_an_object_a_line(cli: Cli) -> None:
     records = cli("logs", "tail", "--session", "chat-1", "--json").records
     assert [record["role"] for record in records] == ["info", "user", "assistant", "info"]
