@@ -45,13 +45,13 @@ class Limits:
     """How much a query may take.
 
     Args:
-        seconds: of time, from when the log is open.
+        seconds: of time, with the start of the process; but half of them from when the log is open, if the start took long.
         memory_gib: of memory, besides what the process itself and the log's live events take.
         rows: how many an answer has at most; a file has them all.
         megabytes: how large an answer or a file may become, in millions of bytes.
     """
 
-    seconds: float = 5.0
+    seconds: float = 4.0
     memory_gib: float = 2.0
     rows: int = 10_000
     megabytes: float = 64.0
@@ -79,7 +79,8 @@ class QueryProcess:
         self._kills_before = oom_kills()
         self._tail = b""
         self._opened = False
-        self._deadline = time.monotonic() + START_SECONDS
+        self._began = time.monotonic()
+        self._deadline = self._began + START_SECONDS
         self.confined = False
         self.end: dict[str, Any] = {}
         self._start(request)
@@ -139,7 +140,7 @@ class QueryProcess:
         """Whether the message is for us: about the query, not of its answer."""
         if "ready" in message:
             self.confined, self._opened = message["ready"], True
-            self._deadline = time.monotonic() + self._limits.seconds
+            self._deadline = max(self._began + self._limits.seconds, time.monotonic() + self._limits.seconds / 2)
         elif "done" in message:
             self.end = message
         elif "user_error" in message:
