@@ -769,7 +769,7 @@ def session_table(found: list) -> pl.DataFrame:
                 "tokens": info.tokens_in + info.tokens_out,
                 "errors": info.errors,
                 "outcome": info.outcome or "open",
-                "rated": WORDS.get(info.rating, ""),
+                "rated": ", ".join(word for word, count in (("good", info.rated_good), ("bad", info.rated_bad)) if count),
                 "id": info.id,
             }
             for info in found

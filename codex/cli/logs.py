@@ -129,7 +129,7 @@ def tail(
         else:
             _show(event)
     say_damage(log)
-    if not shown and not as_json:
+    if not shown and most and not as_json:
         note(f"No events{f' of session {one_line(session)!r}' if session else ''} in {one_line(str(where.workspace.log))}.")
 
 

@@ -69,7 +69,7 @@ def _row(info: SessionInfo, *, short_time: bool) -> list[Part]:
 
 def _ending(info: SessionInfo) -> Painted:
     """How it ended; where it is rated the rating, with an ending that is out of the ordinary."""
-    outcome, rating = outcome_of(info), rating_of(info.rating)
+    outcome, rating = outcome_of(info), rating_of(info)
     if rating is None:
         return outcome
     return Painted(f"rated {rating.text}" if info.outcome == "finished" else f"{outcome.text}, {rating.text}", rating.tone)

@@ -47,7 +47,8 @@ def stats(
 
 def _show(found: Stats) -> None:
     secrets = numbers.plural(found.redacted, "secret")
-    facts([("events", numbers.count(found.events)), ("sessions", numbers.count(found.sessions)), ("redacted", secrets)])
+    said = [("annotated", f"{numbers.plural(found.annotations, 'time')}, not counted here")] if found.annotations else []
+    facts([("events", numbers.count(found.events)), ("sessions", numbers.count(found.sessions)), ("redacted", secrets), *said])
     _section("By kind and role", ["kind", "role", "events"], [[each.kind, each.role, each.events] for each in found.kinds])
     days = found.days[-DAYS:] if is_terminal(sys.stdout) else found.days
     left = len(found.days) - len(days)

@@ -37,9 +37,11 @@ def outcome_of(info: SessionInfo) -> Painted:
     return Painted(word, OUTCOMES.get(word, "dim"))
 
 
-def rating_of(rating: int | None) -> Painted | None:
-    """A rating in a word; None where there is none, or was taken back."""
-    said = RATINGS.get(rating or 0)
+def rating_of(info: SessionInfo) -> Painted | None:
+    """How its events are rated, in a word, or with counts where some are good and some bad; None where none is either."""
+    if info.rated_good and info.rated_bad:
+        return Painted(f"{numbers.count(info.rated_good)} good, {numbers.count(info.rated_bad)} bad", "warn")
+    said = RATINGS.get(bool(info.rated_good) - bool(info.rated_bad))
     return Painted(*said) if said else None
 
 
@@ -82,7 +84,7 @@ def _show_head(info: SessionInfo) -> None:
     pairs += [("started", stamp(info.started)), ("took", numbers.duration(info.last_ts - info.started))]
     pairs += [("events", f"{numbers.count(info.events)}{errors}"), ("outcome", outcome_of(info))]
     pairs += [("tokens", tokens_of(info.tokens_in, info.tokens_out))] if info.tokens_in or info.tokens_out else []
-    pairs += [("rating", rating)] if (rating := rating_of(info.rating)) else []
+    pairs += [("rating", rating)] if (rating := rating_of(info)) else []
     pairs += [("redacted", numbers.plural(info.redacted, "secret"))] if info.redacted else []
     facts(pairs)
 

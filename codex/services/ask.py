@@ -6,6 +6,7 @@ gives up, `sql_child` for what runs there.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +17,14 @@ from codex.core.errors import UserError, WorkspaceError
 from codex.core.paths import Workspace, is_there
 from codex.core.publish import draft_in, publish
 from codex.services.sql_process import Cancelled, Limits, QueryProcess
+from codex.sessionlog.lookup import KEYS
 
-__all__ = ["Answer", "Cancelled", "Column", "Format", "Limits", "Written", "ask", "write_answer"]
+__all__ = ["Answer", "Cancelled", "Column", "Format", "Limits", "Written", "ask", "fitting", "write_answer"]
 
 LONGEST_QUERY = 100_000
 DEFAULT_LIMITS = Limits()
+HELD_BYTES = 16 * 2**20
+"""How much of a condition's answer is kept in memory before it is read; more goes to a temporary file."""
 
 Format = Literal["csv", "parquet", "json"]
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -166,6 +170,47 @@ def write_answer(
             "Choose another place.",
         ) from error
     return written
+
+
+def fitting(
+    where: str,
+    view: Literal["sessions", "events"],
+    *,
+    workspace: Workspace,
+    limits: Limits = DEFAULT_LIMITS,
+    cancel: threading.Event | None = None,
+) -> Any:
+    """The keys of what fits a person's condition, as an Arrow table: `id` of sessions, `session` and `seq` of events.
+
+    `SessionLog.find`, `scan` and `search` take it as `among`.
+
+    Args:
+        where: what the person typed.
+        view: what it is about.
+        workspace: whose log is asked.
+        limits: what it may take; a key counts about 40 bytes of `megabytes`, and 12 in what is given back.
+        cancel: set it from another thread to stop it.
+
+    Raises:
+        UserError: DuckDB cannot make sense of it, or it takes more than the limits allow or fits more.
+        Cancelled: `cancel` was set.
+        ChildDied: its process could not do its work, through no fault of the condition.
+    """
+    from pyarrow.parquet import read_table  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    types = {"seq": "bigint"}
+    keys = ", ".join(f"try_cast({name} as {types.get(name, 'varchar')}) as {name}" for name in KEYS[view])
+    # It begins in the query's first line, so that a line in DuckDB's words is its own; a line break follows, for it may end in a comment.
+    query = f"select {keys} from (select {', '.join(KEYS[view])} from {view} where ({where}\n))"
+    request = _request(query, workspace, limits, (), "parquet") | {"condition": {"text": where, "view": view}}
+    with tempfile.SpooledTemporaryFile(HELD_BYTES) as file:
+        written = _stream(request, limits, cancel, cast("BinaryIO", file))
+        if written.truncated:
+            raise UserError(
+                f"the condition {where[:200]!r} fits more than {written.rows:,} {view}", "expected one that fits fewer", "Add a day to it."
+            )
+        file.seek(0)
+        return read_table(file, read_dictionary=["session"])
 
 
 def _taken(target: Path) -> UserError:

@@ -285,8 +285,8 @@ def _selected(log: SessionLog, selection: Selection | None) -> list[str]:
         return []
     named = logs.checked(log, selection)
     narrowed = named if named.kinds or named.sessions else replace(named, kinds=CONVERSATIONS)
-    with logs.condition(narrowed.where, "sessions"):
-        return [info.id for info in log.find(narrowed, limit=None)]
+    chosen, keys = logs.answered(log, narrowed, "sessions")
+    return [info.id for info in log.find(chosen, limit=None, among=keys)]
 
 
 def _whole_ids(log: SessionLog, names: Sequence[str]) -> dict[str, str]:

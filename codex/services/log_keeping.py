@@ -10,7 +10,7 @@ from typing import IO, Literal, get_args
 
 from codex.core.errors import UserError
 from codex.core.events import Event
-from codex.services.logs import checked, condition
+from codex.services.logs import answered, checked
 from codex.sessionlog import Compacted, Ingested, Purged, Selection, SessionLog, doctor
 from codex.sessionlog.doctor import Examined, Finding
 from codex.sessionlog.interchange import ndjson, otlp, sqlite
@@ -99,16 +99,15 @@ def export_events(log: SessionLog, target: Path | IO[bytes], format: Format, sel
     Raises:
         UserError: the selection cannot be used, or the file is there already or cannot be written.
     """
-    chosen = checked(log, selection)
-    with condition(chosen.where, "events"):
-        counted = _Counted(log.scan(chosen))
-        if format == "otlp":
-            spans = otlp.write(target, counted, content=content)
-            return Exported(format, counted.count - spans.skipped, spans.spans, spans.skipped)
-        if format == "sqlite":
-            assert isinstance(target, Path), "format_of refuses a stream"
-            return Exported(format, sqlite.write(target, counted))
-        return Exported(format, ndjson.write(target, counted))
+    chosen, keys = answered(log, checked(log, selection), "events")
+    counted = _Counted(log.scan(chosen, among=keys))
+    if format == "otlp":
+        spans = otlp.write(target, counted, content=content)
+        return Exported(format, counted.count - spans.skipped, spans.spans, spans.skipped)
+    if format == "sqlite":
+        assert isinstance(target, Path), "format_of refuses a stream"
+        return Exported(format, sqlite.write(target, counted))
+    return Exported(format, ndjson.write(target, counted))
 
 
 class _Counted:

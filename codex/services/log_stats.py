@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codex.core.files import folder_bytes
-from codex.sessionlog import SessionLog
+from codex.sessionlog import SessionLog, annotations
 
 SLOWEST = 10
 
@@ -79,6 +79,8 @@ class Disk:
 class Stats:
     """The log in numbers; `disk` is that of the whole log, the rest is of the time that was asked for.
 
+    Sessions that hold ratings and notes are in no count but `annotations` and `disk`, as on the Sessions page.
+
     Args:
         events: how many there are.
         sessions: how many they are of.
@@ -88,6 +90,7 @@ class Stats:
         tools: the slowest by their 95th percentile, at most ten.
         models: the most tokens first.
         disk: bytes.
+        annotations: how many times a person rated an event, noted something, or gave a better answer.
     """
 
     events: int
@@ -98,13 +101,15 @@ class Stats:
     tools: tuple[ToolTime, ...]
     models: tuple[ModelTokens, ...]
     disk: Disk
+    annotations: int
 
 
 def stats(log: SessionLog, *, since: float | None = None, until: float | None = None) -> Stats:
     """Count the events from `since` (included) to `until` (not included), in seconds since the epoch; all without."""
     bounds = [("time >= make_timestamp(?)", since), ("time < make_timestamp(?)", until)]
     asked = [(condition, round(value * 1e6)) for condition, value in bounds if value is not None]
-    source = f"from events where {' and '.join(['true', *(condition for condition, _ in asked)])}"
+    inside = " and ".join(["true", *(condition for condition, _ in asked)])
+    source = f"from events where {inside} and session not in (select id from sessions where kind = '{annotations.KIND}')"
     values = [value for _, value in asked]
 
     def rows(query: str) -> list[tuple[Any, ...]]:
@@ -132,6 +137,7 @@ def stats(log: SessionLog, *, since: float | None = None, until: float | None = 
         tuple(ToolTime(*row) for row in tools),
         tuple(ModelTokens(*row) for row in models),
         _disk(log),
+        rows(f"select count(*) from events where {inside} and kind = '{annotations.KIND}' and (attributes->'$.about') is not null")[0][0],
     )
 
 

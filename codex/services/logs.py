@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
-from codex.core.errors import UserError, WorkspaceError
+from codex.core.errors import UserError
 from codex.core.events import Event, Kind
 from codex.core.paths import Workspace
-from codex.services.ask import Limits, Written, ask, write_answer
+from codex.services.ask import Limits, Written, ask, fitting, write_answer
 from codex.services.child_errors import ChildDied
 from codex.sessionlog import Annotation, Hit, LogReport, Selection, SessionInfo, SessionLog, annotations
 
@@ -24,8 +24,8 @@ __all__ = [
     "SessionLog",
     "Table",
     "Timeline",
+    "answered",
     "checked",
-    "condition",
     "damage",
     "damage_seen",
     "find",
@@ -39,6 +39,8 @@ __all__ = [
     "write_sql",
 ]
 
+CONDITION_LIMITS = Limits(seconds=60.0, megabytes=2_000.0)
+"""What a condition of the command line may take: as long as `codex-ml logs sql` waits, and some 50 million events."""
 _NAMED = 5
 _SESSIONS = f"select id from sessions where kind != '{annotations.KIND}'"
 
@@ -102,8 +104,8 @@ def find(log: SessionLog, selection: Selection, *, limit: int) -> list[SessionIn
     if not chosen.kinds:
         kinds = [kind for (kind,) in log.sql("select distinct kind from sessions").fetchall() if kind != annotations.KIND]
         chosen = replace(chosen, kinds=tuple(kinds) or ("none",))
-    with condition(chosen.where, "sessions"):
-        return log.find(chosen, limit=limit)
+    open_, keys = answered(log, chosen, "sessions")
+    return log.find(open_, limit=limit, among=keys)
 
 
 def search(log: SessionLog, words: str, selection: Selection, *, limit: int) -> list[Hit]:
@@ -113,8 +115,8 @@ def search(log: SessionLog, words: str, selection: Selection, *, limit: int) -> 
         UserError: there is no word, or as `find`.
     """
     chosen = checked(log, selection)
-    with condition(chosen.where, "events"):
-        return log.search(words, chosen, limit=limit)
+    open_, keys = answered(log, chosen, "events")
+    return log.search(words, open_, limit=limit, among=keys)
 
 
 def timeline(log: SessionLog, name: str, *, first: int | None = None, stop: int | None = None) -> Timeline:
@@ -204,28 +206,19 @@ def _unknown_kind(kind: str, known: Sequence[str]) -> UserError:
     return UserError(f"kind {kind!r} is unknown", f"expected one of {', '.join(known)}", f"Use `{near[0] if near else 'chat'}`.")
 
 
-@contextmanager
-def condition(where: str, view: str) -> Generator[None]:
-    """Say what DuckDB has against a person's condition in words that name the condition, not the query that was made of it.
+def answered(log: SessionLog, selection: Selection, view: Literal["sessions", "events"]) -> tuple[Selection, Any]:
+    """`selection` without its condition in SQL, and the keys of what fits that: the `among` of the log's own methods; None without one.
 
-    Args:
-        where: the condition; without one, an error of DuckDB's is ours and stays what it is.
-        view: what it is about: `sessions` or `events`.
+    It is answered in a process of its own that can be stopped at any moment, like all SQL that a person types.
+
+    Raises:
+        UserError: DuckDB cannot make sense of the condition, or it takes more than `CONDITION_LIMITS` or fits more.
     """
-    import duckdb
-
-    try:
-        yield
-    except (UserError, duckdb.Error) as error:
-        cause = error if isinstance(error, duckdb.Error) else error.__cause__
-        if not where.strip() or isinstance(error, WorkspaceError) or not isinstance(cause, duckdb.Error):
-            raise
-        why = " ".join(str(cause).partition("\n\nLINE")[0].split())
-        raise UserError(
-            f"the condition {where!r} cannot be used ({why})",
-            f"expected a condition in SQL over the columns of `{view}`",
-            f"For example `{'errors > 0' if view == 'sessions' else 'tokens_out > 100'}`.",
-        ) from error
+    if not selection.where.strip():
+        return selection, None
+    with _child("condition"):
+        keys = fitting(selection.where, view, workspace=Workspace(log.folder.parent), limits=CONDITION_LIMITS)
+    return replace(selection, where=""), keys
 
 
 def sql(query: str, *, workspace: Workspace, parameters: Sequence[Any] = (), limits: Limits | None = None) -> Table:
@@ -252,12 +245,12 @@ def write_sql(query: str, target: BinaryIO, format: str, *, workspace: Workspace
 
 
 @contextmanager
-def _child() -> Generator[None]:
+def _child(what: str = "query") -> Generator[None]:
     try:
         yield
     except ChildDied as error:
         raise UserError(
-            f"the query has no answer: {' '.join(str(error).split())}",
+            f"the {what} has no answer: {' '.join(str(error).split())}",
             "expected its process to live until it is done",
             "Ask again; when it happens again, ask for less.",
         ) from error

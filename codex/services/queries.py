@@ -69,6 +69,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "note": "What was noted; the newest counts.",
         "edit": "A better answer; the newest counts.",
         "time": "When something was said of it last, as a timestamp, UTC.",
+        "rated": "When it was rated last, as a timestamp, UTC; a later note does not change it.",
     },
 }
 """What each column of each view is, in a sentence."""

@@ -16,7 +16,7 @@ from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.core.files import folder_bytes
 from codex.core.paths import Workspace
-from codex.services.ask import Limits, ask
+from codex.services.ask import fitting
 from codex.sessionlog import Annotation, Hit, Selection, SessionInfo, SessionLog
 
 __all__ = ["Annotation", "Filters", "Found", "Hit", "Listed", "SessionInfo", "Sessions", "Stretch", "Totals"]
@@ -47,7 +47,8 @@ class Filters:
     Args:
         text: words to look for.
         since, until: the first and the last day, as `2026-11-25` in this machine's time zone.
-        kind, role, tool: one of each.
+        kind: of sessions; an event of another kind in such a session is found as well.
+        role, tool: one of each.
         rating: "good" or "bad".
         where: a condition in SQL over the columns of the view `sessions`.
     """
@@ -226,14 +227,25 @@ class Sessions:
         return self._unchanged(("search", filters, self._ids_mark(filters)), lambda: self._search(filters))
 
     def _search(self, filters: Filters) -> Found:
-        selection, ids = filters.selection(self.totals().kinds), self._fitting_ids(filters)
-        if not selection.kinds or (ids is not None and not ids):
+        ids = self._fitting_ids(filters)
+        if filters.kind:  # as the list means it: of sessions of that kind, whose events may be of other kinds
+            chosen = self._unchanged(("kind", filters.kind), lambda: self._sessions_of(filters.kind))
+            ids = chosen if ids is None else ids & chosen
+        kinds = () if filters.kind else self._unchanged("event kinds", self._event_kinds)
+        if (not filters.kind and not kinds) or (ids is not None and not ids):
             return Found((), {})
-        narrowed = replace(selection, sessions=tuple(sorted(ids or ())))
+        narrowed = replace(filters.selection(()), kinds=kinds, sessions=tuple(sorted(ids or ())))
         hits = self._log.search(filters.text, narrowed, limit=MOST_HITS, prefix=True)
         ids_found = tuple({hit.event.session for hit in hits})
         titles = {info.id: info.title for info in self._log.find(Selection(sessions=ids_found), limit=None)} if hits else {}
         return Found(tuple(hits), titles)
+
+    def _sessions_of(self, kind: str) -> frozenset[str]:
+        return frozenset(id for (id,) in self._log.sql("select id from sessions where kind = ?", [kind]).fetchall())
+
+    def _event_kinds(self) -> tuple[str, ...]:
+        """All kinds that events have, which are more than those of sessions; without that of ratings and notes."""
+        return tuple(kind for (kind,) in self._log.sql(f"select distinct kind from events where kind != '{ABOUT}'").fetchall())
 
     def _ids_mark(self, filters: Filters) -> object:
         """What a kept answer depends on besides the log: which answer of the condition's process it was made with."""
@@ -269,16 +281,16 @@ class Sessions:
     def _ask_where(self, where: str) -> frozenset[str] | UserError:
         """Asked in a process of its own, which can only read the log and is killed at its limit."""
         try:
-            answer = ask(f"select id from sessions where (\n{where}\n)", workspace=self._workspace, limits=Limits(rows=MOST_FITTING))
+            keys = fitting(where, "sessions", workspace=self._workspace)
         except UserError as error:
             return error
-        if answer.truncated:
+        if keys.num_rows > MOST_FITTING:
             return UserError(
                 f"the condition {where[:200]!r} fits more than {MOST_FITTING:,} sessions",
                 "expected one that fits fewer",
                 "Add a day to it.",
             )
-        return frozenset(str(row[0]) for row in answer.rows)
+        return frozenset(keys["id"].to_pylist())
 
     def chosen(self, filters: Filters) -> Selection:
         """The sessions that a list or a search shows on all its pages, for making something of them.

@@ -110,9 +110,17 @@ def answer(request: Mapping[str, Any], ask: Callable[..., Any], replies: Replies
     """Ask the query, and send what it gives.
 
     Raises:
-        UserError: it is not one question, or DuckDB cannot answer it.
+        UserError: it is not one question, or DuckDB cannot answer it; about the condition that the query was made of, if it was.
         MemoryError: it needs more than it may have.
     """
+    try:
+        _answer(request, ask, replies)
+    except NotAnswered as error:
+        condition = request.get("condition")
+        raise (error if condition is None else _not_usable(condition["text"], condition["view"], error.why)) from error
+
+
+def _answer(request: Mapping[str, Any], ask: Callable[..., Any], replies: Replies) -> None:
     import duckdb
 
     began, computed = time.perf_counter(), time.process_time()
@@ -145,8 +153,11 @@ def _relation(query: str, parameters: Any, ask: Callable[..., Any]) -> duckdb.Du
     try:
         return ask(query, parameters)
     except UserError as error:
-        cause = error.__cause__
-        raise (_refused(query, cause) if isinstance(cause, duckdb.Error) else _brief(error, query)) from error
+        if isinstance(error.__cause__, duckdb.Error):
+            raise _refused(query, error.__cause__) from error
+        if type(error) is UserError:  # all else that `sql` refuses; what is wrong with the log has a class of its own
+            raise not_answered(query, "it is not one SELECT; the log is only read") from error
+        raise
     except ValueError as error:  # of a kind of statement that DuckDB's own Python does not know
         raise not_answered(query, "it is not one SELECT; the log is only read") from error
 
@@ -172,25 +183,34 @@ def own_words(text: str, *, with_line: bool = True) -> str:
     return f"{said}, in line {line}" if with_line and line.isdigit() else said
 
 
+class NotAnswered(UserError):
+    """A query is no question to the log; `why` is what is wrong with it."""
+
+    def __init__(self, query: str, why: str) -> None:
+        self.why = why
+        super().__init__(
+            f"the query {_shown(query)!r} cannot be answered ({why})",
+            "expected one SELECT over the views `events`, `sessions` and `annotations`",
+            "`select * from events limit 5` shows the columns.",
+        )
+
+
 def not_answered(query: str, why: str) -> UserError:
     """The error for a query that is no question to the log."""
+    return NotAnswered(query, why)
+
+
+def _not_usable(condition: str, view: str, why: str) -> UserError:
+    """The error for a person's condition, which says nothing of the query that was made of it."""
     return UserError(
-        f"the query {_shown(query)!r} cannot be answered ({why})",
-        "expected one SELECT over the views `events`, `sessions` and `annotations`",
-        "`select * from events limit 5` shows the columns.",
+        f"the condition {_shown(condition)!r} cannot be used ({why})",
+        f"expected a condition in SQL over the columns of `{view}`",
+        f"For example `{'errors > 0' if view == 'sessions' else 'tokens_out > 100'}`.",
     )
 
 
 def _shown(query: str) -> str:
     return query if len(query) <= SHOWN_QUERY else f"{query[:SHOWN_QUERY]}…"
-
-
-def _brief(error: UserError, query: str) -> UserError:
-    """The same error with no more of the query than a person reads."""
-    if len(query) <= SHOWN_QUERY:
-        return error
-    problem = error.problems[0]
-    return type(error)(problem.what.replace(repr(query), repr(_shown(query))), problem.expected, problem.fix, problem.where)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ TAIL_BYTES = 16 * 1024
 TAIL_LINES = 20
 NAME = "The query's process"
 _LESS = "Ask for less: a narrower range of time, fewer columns, or a `limit`."
+_LESS_OF_CONDITION = "Ask for less: begin with a day, such as `day >= '2026-11-25' and …`."
 
 
 class Cancelled(UserError):
@@ -44,13 +45,13 @@ class Limits:
     """How much a query may take.
 
     Args:
-        seconds: of time, from when the log is open.
+        seconds: of time, with the start of the process; but half of them from when the log is open, if the start took long.
         memory_gib: of memory, besides what the process itself and the log's live events take.
         rows: how many an answer has at most; a file has them all.
         megabytes: how large an answer or a file may become, in millions of bytes.
     """
 
-    seconds: float = 5.0
+    seconds: float = 4.0
     memory_gib: float = 2.0
     rows: int = 10_000
     megabytes: float = 64.0
@@ -74,10 +75,12 @@ class QueryProcess:
     def __init__(self, request: Mapping[str, Any], limits: Limits, cancel: threading.Event | None) -> None:
         self._limits = limits
         self._cancel = cancel
+        self._what, self._less = ("query", _LESS) if "condition" not in request else ("condition", _LESS_OF_CONDITION)
         self._kills_before = oom_kills()
         self._tail = b""
         self._opened = False
-        self._deadline = time.monotonic() + START_SECONDS
+        self._began = time.monotonic()
+        self._deadline = self._began + START_SECONDS
         self.confined = False
         self.end: dict[str, Any] = {}
         self._start(request)
@@ -137,7 +140,7 @@ class QueryProcess:
         """Whether the message is for us: about the query, not of its answer."""
         if "ready" in message:
             self.confined, self._opened = message["ready"], True
-            self._deadline = time.monotonic() + self._limits.seconds
+            self._deadline = max(self._began + self._limits.seconds, time.monotonic() + self._limits.seconds / 2)
         elif "done" in message:
             self.end = message
         elif "user_error" in message:
@@ -183,7 +186,7 @@ class QueryProcess:
             return self._too_slow()
         if code < 0 and self._opened:
             return UserError(
-                f"the query broke DuckDB ({signal_name(-code)})", "expected a query that it can run", "Write it in smaller steps."
+                f"the {self._what} broke DuckDB ({signal_name(-code)})", "expected a query that it can run", "Write it in smaller steps."
             )
         lines = tuple(self._tail.decode(errors="replace").splitlines()[-TAIL_LINES:])
         return ChildDied(NAME, f"exit code {code}" if code >= 0 else f"killed by signal {-code} ({signal_name(-code)})", lines)
@@ -196,10 +199,14 @@ class QueryProcess:
                 "Compact it: `codex-ml logs compact`; or wait until the machine has less to do.",
             )
         return UserError(
-            f"the query took longer than {self._limits.seconds:g} s and was stopped", "expected an answer within that time", _LESS
+            f"the {self._what} took longer than {self._limits.seconds:g} s and was stopped",
+            "expected an answer within that time",
+            self._less,
         )
 
     def _too_large(self) -> UserError:
         return UserError(
-            f"the query needed more than {self._limits.memory_gib:g} GiB of memory and was stopped", "expected one that needs less", _LESS
+            f"the {self._what} needed more than {self._limits.memory_gib:g} GiB of memory and was stopped",
+            "expected one that needs less",
+            self._less,
         )

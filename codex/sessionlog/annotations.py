@@ -22,7 +22,8 @@ VIEW: Final = f"""
             filter ((attributes->>'$.rating') is not null) as rating,
         arg_max(attributes->>'$.note', (time, events.session, events.seq)) filter ((attributes->>'$.note') is not null) as note,
         arg_max(attributes->>'$.edit', (time, events.session, events.seq)) filter ((attributes->>'$.edit') is not null) as edit,
-        max(time) as time
+        max(time) as time,
+        max(time) filter ((attributes->>'$.rating') is not null) as rated
     from events
     where kind = '{KIND}' and (attributes->'$.about') is not null
     group by 1, 2

@@ -124,18 +124,19 @@ class SessionLog:
         """All sessions, the oldest first."""
         return self._lookup.sessions(Selection(), newest_first=False)
 
-    def find(self, selection: Selection | None = None, *, limit: int | None = 50, offset: int = 0) -> list[SessionInfo]:
+    def find(self, selection: Selection | None = None, *, limit: int | None = 50, offset: int = 0, among: Any = None) -> list[SessionInfo]:
         """The sessions that fit, the newest first.
 
         Args:
             selection: which; without, all.
             limit: how many at most; None for all.
             offset: how many to leave out before.
+            among: only those whose `id` is in this Arrow table, in place of `selection.where`; see `codex.services.ask.fitting`.
 
         Raises:
             UserError: DuckDB cannot make sense of `selection.where`.
         """
-        return self._lookup.sessions(selection or Selection(), limit=limit, offset=offset)
+        return self._lookup.sessions(selection or Selection(), limit=limit, offset=offset, among=among)
 
     def events(self, session: str) -> list[Event]:
         """The events of `session` in seq order; none when the log has no such session."""
@@ -152,15 +153,27 @@ class SessionLog:
         events = self._store.events(session, position)
         return events, events[-1].seq + 1 if events else position
 
-    def scan(self, selection: Selection | None = None) -> Iterator[Event]:
+    def scan(self, selection: Selection | None = None, *, among: Any = None) -> Iterator[Event]:
         """All events that fit, by session, then seq.
+
+        Args:
+            selection: which; without, all.
+            among: only those whose `session` and `seq` are in this Arrow table, in place of `selection.where`.
 
         Raises:
             UserError: DuckDB cannot make sense of `selection.where`.
         """
-        return self._lookup.scan(selection or Selection())
+        return self._lookup.scan(selection or Selection(), among=among)
 
-    def search(self, words: str, selection: Selection | None = None, *, limit: int = 20, prefix: bool = False) -> list[Hit]:
+    def search(
+        self,
+        words: str,
+        selection: Selection | None = None,
+        *,
+        limit: int = 20,
+        prefix: bool = False,
+        among: Any = None,
+    ) -> list[Hit]:
         """The events whose content has all `words`, the best first; `"words in quotes"` must stand there as they are.
 
         Args:
@@ -168,11 +181,12 @@ class SessionLog:
             selection: only among these.
             limit: how many at most.
             prefix: the last word may be the beginning of one: for searching while somebody types.
+            among: as of `scan`.
 
         Raises:
             UserError: there is no word to look for.
         """
-        return self._lookup.search(words, selection or Selection(), limit=limit, prefix=prefix)
+        return self._lookup.search(words, selection or Selection(), limit=limit, prefix=prefix, among=among)
 
     def tail(self, session: str | None = None, follow: bool = False, n: int = 10, *, poll_seconds: float = 0.01) -> Iterator[Event]:
         """The last `n` events, and, with `follow`, those to come until the caller stops.

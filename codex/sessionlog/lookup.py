@@ -13,7 +13,7 @@ from codex.core.events import Event
 from codex.sessionlog import annotations, schema, text
 from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest
-from codex.sessionlog.parts import quoted, rows_of
+from codex.sessionlog.parts import rows_of
 from codex.sessionlog.query import EventTable, add_live, connect_parts, lock, run_query
 from codex.sessionlog.reader import read_again
 from codex.sessionlog.selection import Selection
@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 
 _EVENT_NAMES: Final = ", ".join(schema.FRAME_TYPES)
 _INFO: Final = "id, kind, title, started, last_ts, events, run_id, outcome, errors, tokens_in, tokens_out, redacted"
+_RATED: Final = """(
+    select session, arg_max(rating, (rated, seq)) as rating, count(*) filter (rating = 1) as good, count(*) filter (rating = -1) as bad
+    from annotations where rating is not null group by session
+)"""
 FETCH_ROWS: Final = 5_000
 SNIPPET_CHARACTERS: Final = 160
+KEYS: Final = {"sessions": ("id",), "events": ("session", "seq")}
+"""What names a row of each view."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class SessionInfo:
         errors: how many of its events are errors.
         tokens_in, tokens_out: tokens that models read and wrote in it.
         redacted: how many secrets were taken out.
-        rating: of its newest rated event: 1 good, -1 bad, 0 neither; None when nothing of it is rated.
+        rating: the one that was given last to an event of it: 1 good, -1 bad, 0 neither; None when nothing of it is rated.
+        rated_good, rated_bad: how many of its events are rated so; `Selection.rating` takes those of which at least one is.
     """
 
     id: str
@@ -63,6 +70,8 @@ class SessionInfo:
     tokens_out: int = 0
     redacted: int = 0
     rating: int | None = None
+    rated_good: int = 0
+    rated_bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,12 +117,12 @@ class Lookup:
         keep_for_ever(self._base, self._disk, self._memory)
         self._start_afresh()
 
-    def _ask(self, question: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _ask(self, question: str, parameters: Sequence[Any], among: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a question of our own to the views of the log as it is now."""
-        return self._cursor().execute(question, list(parameters)).fetchall()
+        return self._cursor(among).execute(question, list(parameters)).fetchall()
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own, for its answer may be read long after the next question."""
+    def _cursor(self, among: Any = None) -> duckdb.DuckDBPyConnection:
+        """A connection of its own, for its answer may be read long after the next question; with the table `among`, if any."""
         with self._lock:
             manifest, damaged = self._store.refresh(), self._store.damaged
             if self._base is None or self._views[0] is not manifest or self._views[1] != damaged:
@@ -122,50 +131,55 @@ class Lookup:
                 self._views = manifest, damaged
             cursor = self._base.cursor()
             add_live(cursor, self._store, self._table.update())
+            if among is not None:
+                cursor.register("among", among)
             return cursor
 
     def query(self, question: str, parameters: Any) -> duckdb.DuckDBPyRelation:
         """See `SessionLog.sql`."""
         return run_query(question, parameters, connection=self._cursor())
 
-    def sessions(self, selection: Selection, *, limit: int | None = None, offset: int = 0, newest_first: bool = True) -> list[SessionInfo]:
+    def sessions(
+        self, selection: Selection, *, limit: int | None = None, offset: int = 0, newest_first: bool = True, among: Any = None
+    ) -> list[SessionInfo]:
         """The sessions that fit, by when they started."""
-        if selection == Selection() and limit is None and not self._store.refresh().parts:
+        if selection == Selection() and among is None and limit is None and not self._store.refresh().parts:
             summaries = self._store.live.summaries()
             if all(each.kind != annotations.KIND for each in summaries):  # then nothing needs DuckDB, whose import takes a moment
                 return sorted(map(_info, summaries), key=lambda info: (info.started, info.id), reverse=newest_first)
         conditions, parameters = _session_conditions(selection)
-        conditions += self._where_ids(selection.where, "sessions", "id")
+        among = self._among(selection.where, "sessions", among)
+        if among is not None:
+            conditions.append("id in (select id from among)")
         order = "desc" if newest_first else "asc"
-        rated = "(select session, arg_max(rating, time) as rating from annotations where rating is not null group by session)"
         if selection.rating is not None:
-            conditions.append("rating = ?")
+            conditions.append("id in (select session from annotations where rating = ?)")
             parameters.append(selection.rating)
         text = (
-            f"select {_INFO}, rating from sessions left join {rated} r on r.session = id"
+            f"select {_INFO}, rating, coalesce(good, 0), coalesce(bad, 0) from sessions left join {_RATED} r on r.session = id"
             f" where {' and '.join(['true', *conditions])} order by started {order}, id {order}"
             + (f" limit {int(limit)}" if limit is not None else "")
             + (f" offset {int(offset)}" if offset else "")
         )
-        return [SessionInfo(*row) for row in self._ask(text, parameters)]
+        return [SessionInfo(*row) for row in self._ask(text, parameters, among)]
 
-    def _where_ids(self, where: str, view: str, column: str) -> list[str]:
-        """A person's own condition, asked on a connection that can do nothing else; as a condition of ours."""
+    def _among(self, where: str, view: str, among: Any) -> Any:
+        """`among`, else the keys of what fits a condition, asked on a connection that can do nothing else; None where there is neither."""
         if not where.strip():
-            return []
-        found = self.query(f"select {column} from {view} where ({where}\n)", None).fetchall()
-        return [f"{column} in ({', '.join(quoted(str(value)) for (value,) in found) or 'null'})"]
+            return among
+        assert among is None, "keys are the answer to a condition"
+        return self.query(f"select {', '.join(KEYS[view])} from {view} where ({where}\n)", None).to_arrow_table()
 
-    def scan(self, selection: Selection) -> Iterator[Event]:
+    def scan(self, selection: Selection, *, among: Any = None) -> Iterator[Event]:
         """All events that fit, by session, then seq; read in stretches, so that the log may be larger than memory."""
         conditions, parameters = _event_conditions(selection)
         if selection.rating is not None:
             conditions.append("(session, seq) in (select session, seq from annotations where rating = ?)")
             parameters.append(selection.rating)
-        if selection.where.strip():
-            keys = self.query(f"select session, seq from events where ({selection.where}\n)", None).fetchall()
-            conditions.append("(session, seq) in (" + (", ".join(f"({quoted(s)}, {q})" for s, q in keys) or "select null, null") + ")")
-        rows = self._cursor().execute(
+        among = self._among(selection.where, "events", among)
+        if among is not None:
+            conditions.append("(session, seq) in (select session, seq from among)")
+        rows = self._cursor(among).execute(
             f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq", parameters
         )
         while stretch := rows.fetchmany(FETCH_ROWS):
@@ -173,7 +187,7 @@ class Lookup:
 
     # --- words ---
 
-    def search(self, words: str, selection: Selection, *, limit: int = 20, prefix: bool = False) -> list[Hit]:
+    def search(self, words: str, selection: Selection, *, limit: int = 20, prefix: bool = False, among: Any = None) -> list[Hit]:
         """The events whose content has all `words`, the best first; a phrase in double quotes must stand there as it is.
 
         Raises:
@@ -183,14 +197,16 @@ class Lookup:
             raise UserError(f"the search {words!r} has no word", "expected letters or digits", "For example: `timeout error`.")
         phrases = [phrase.casefold() for phrase in words.split('"')[1::2] if phrase.strip()]
         bounds = (selection.since, selection.until, selection.run_id, selection.rating)
-        exact = bool(phrases or selection.where.strip() or any(each is not None for each in bounds))
+        among = self._among(selection.where, "events", among)
+        exact = bool(phrases or among is not None or any(each is not None for each in bounds))
         hits: list[Hit] = []
         wanted, offset = limit, 0
         fits = self._fits(selection) if exact else None
         while True:
             found = self.ranked(words, selection, limit=wanted, offset=offset, prefix=prefix)
-            events = self._events(found)
-            for each in found:
+            fitting = found if among is None else self._those(found, among)
+            events = self._events(fitting)
+            for each in fitting:
                 event = events.get((each.session, each.seq))
                 if event is None or not _has(event, phrases) or (fits and not fits(event)):
                     continue
@@ -198,6 +214,13 @@ class Lookup:
             if len(hits) >= limit or len(found) < wanted:
                 return hits[:limit]
             offset, wanted = offset + wanted, wanted * 2
+
+    def _those(self, found: Sequence[text.Found], among: Any) -> list[text.Found]:
+        """Those of `found` that are in `among`, which may be much more than Python would hold as values."""
+        keys = "select unnest(?::varchar[]) as session, unnest(?::bigint[]) as seq"
+        sought = [[each.session for each in found], [each.seq for each in found]]
+        there = set(self._ask(f"select session, seq from ({keys}) where (session, seq) in (select session, seq from among)", sought, among))
+        return [each for each in found if (each.session, each.seq) in there]
 
     def ranked(self, words: str, selection: Selection, *, limit: int = 20, offset: int = 0, prefix: bool = False) -> list[text.Found]:
         """Which events have all `words`, the best first, without their texts."""
@@ -253,11 +276,8 @@ class Lookup:
 
     def _fits(self, selection: Selection) -> Any:
         keys: set[tuple[str, int]] | None = None
-        if selection.where.strip():
-            keys = set(self.query(f"select session, seq from events where ({selection.where}\n)", None).fetchall())
         if selection.rating is not None:
-            rated = set(self._ask("select session, seq from annotations where rating = ?", [selection.rating]))
-            keys = rated if keys is None else keys & rated
+            keys = set(self._ask("select session, seq from annotations where rating = ?", [selection.rating]))
 
         def fits(event: Event) -> bool:
             return (
@@ -271,7 +291,8 @@ class Lookup:
 
 
 def _info(summary: Summary) -> SessionInfo:
-    same = {name: getattr(summary, name) for name in SessionInfo.__dataclass_fields__ if name not in ("last_ts", "rating")}
+    unlike = ("last_ts", "rating", "rated_good", "rated_bad")
+    same = {name: getattr(summary, name) for name in SessionInfo.__dataclass_fields__ if name not in unlike}
     return SessionInfo(last_ts=summary.last, **same)
 
 

@@ -18,7 +18,7 @@ class Selection:
         models: by one of these models; of a session, at least one event is.
         sessions: only these.
         run_id: of this run.
-        rating: rated so (1 good, -1 bad) by its newest annotation; of a session, at least one event is.
+        rating: rated so (1 good, -1 bad) by its newest rating; of a session, at least one event is.
         where: a condition in SQL over the columns of `events`, or of `sessions` where sessions are listed.
     """
 

@@ -1,6 +1,6 @@
 """Ask a log everything that it should refuse or stop, and see that it does, changes nothing, and answers others meanwhile.
 
-Run by `python -m tests.benchmarks.hostile_sql --json`. Each query goes the way a person's does, with the limits that a person has: 5 s and
+Run by `python -m tests.benchmarks.hostile_sql --json`. Each query goes the way a person's does, with the limits that a person has: 4 s and
 2 GiB. While it runs, a second query asks for something that has an answer.
 """
 

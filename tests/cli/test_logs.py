@@ -7,12 +7,14 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from codex.cli.terminal import cells
@@ -142,6 +144,16 @@ def test_list_in_a_pipe_is_a_whole_table_that_no_terminal_obeys(cli: Cli) -> Non
     assert "open" in rows[0].split()
 
 
+def test_list_with_good_and_bad_answers_in_a_session_counts_both_and_finds_it_by_either(cli: Cli, log: SessionLog) -> None:
+    log.annotate("chat-1", 1, rating=-1)
+    log.annotate("chat-1", 1, note="A note is no rating.")
+    assert "rated 1 good, 1 bad  chat-1" in cli("logs", "list").out
+    assert _titles(cli, "--rating", "good") == _titles(cli, "--rating", "bad") == ["chat-1"]
+    assert "1 good, 1 bad" in cli("logs", "show", "chat-1").out
+    log.annotate("chat-1", 1, rating=0)
+    assert "rated good  chat-1" in cli("logs", "list").out
+
+
 @pytest.mark.usefixtures("log")
 def test_list_as_csv_and_json_hold_every_value_as_it_is(cli: Cli) -> None:
     rows = list(csv.DictReader(io.StringIO(cli("logs", "list", "--csv").out, newline="")))
@@ -179,7 +191,7 @@ def test_list_of_nothing_says_so_on_stderr(cli: Cli, surroundings: Workspace) ->
         assert (answer.code, answer.out) == (0, out)
         assert answer.err == f"No sessions in {surroundings.log}.\n"
     assert cli("logs", "list", "--csv").out.startswith("id,kind,title,started,")
-    assert cli("logs", "list", "--csv").out.endswith(",rating,time\n")
+    assert cli("logs", "list", "--csv").out.endswith(",rating,rated_good,rated_bad,time\n")
     assert "No sessions that fit in" in cli("logs", "list", "--kind", "chat").err
     assert not surroundings.root.exists()
 
@@ -278,6 +290,12 @@ def test_tail_shows_the_newest_events_oldest_first_on_one_line_each(cli: Cli) ->
     assert lines[-2].endswith("assistant  4 tokens  A test.")
     assert lines[-1].endswith("session ended, finished")
     assert lines[1].endswith("info       step 3  train loss 5.700")
+
+
+@pytest.mark.usefixtures("steps")
+def test_tail_of_no_line_says_nothing(cli: Cli) -> None:
+    answer = cli("logs", "tail", "-n", "0")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
 
 
 @pytest.mark.usefixtures("steps")
@@ -443,6 +461,23 @@ def test_reader_that_leaves_ends_it_quietly(surroundings: Workspace, arguments: 
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_condition_that_never_ends_leaves_with_ctrl_c_and_takes_its_process_with_it(surroundings: Workspace, log: SessionLog) -> None:
+    where = "(select count(*) from range(1000000000000)) > 0"
+    command = [sys.executable, "-m", "codex.cli", "logs", "list", "--where", where, "--workspace", str(surroundings.root)]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        seen = psutil.Process(process.pid)
+        while not (children := seen.children()) or children[0].cpu_times().user < 1.5:  # then it has started and is at the condition
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+    assert not children[0].is_running()
 
 
 def test_pipe_gets_utf8_whatever_the_locale_says(surroundings: Workspace, log: SessionLog, tmp_path: Path) -> None:

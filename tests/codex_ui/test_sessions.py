@@ -54,7 +54,8 @@ def test_list_shows_what_each_session_is(context: AppContext, talks: dict[str, s
     assert 'aria-current="true"' in rows[talks["agent"]]
     assert sum("aria-current" in row for row in rows.values()) == 1
     assert all(word in rows[talks["broken"]] for word in ("failed", "1 error", "300 tokens", "serving"))
-    assert ">bad<" in rows[talks["chat"]]
+    assert ">1 good<" in rows[talks["chat"]] and ">1 bad<" in rows[talks["chat"]]
+    assert ">good<" in rows[talks["agent"]] and "tag-bad" not in rows[talks["agent"]]
     assert "4 sessions" in _parts(context)["sessions-head"]
 
 
@@ -66,7 +67,7 @@ def test_links_of_the_list_keep_the_filters_and_leave_out_the_place(context: App
 def test_filters_that_leave_nothing_or_are_wrong_are_told_in_the_list(context: AppContext, talks: dict[str, str]) -> None:
     assert "No session fits" in _parts(context, {"kind": "decision"})["sessions-list"]
     assert "the day `since`".replace("`since`", "<code>since</code>") in _parts(context, {"since": "soon"})["sessions-list"]
-    assert "cannot be answered" in _parts(context, {"where": "nothing = 1"})["sessions-list"]
+    assert "cannot be used" in _parts(context, {"where": "nothing = 1"})["sessions-list"]
     assert "Nothing was said like that" in _parts(context, {"q": "giraffe"})["sessions-list"]
     for page in ("-1", "x", "99999999999", "²"):
         assert 'id="s-' in _parts(context, {"p": page})["sessions-list"]
@@ -79,6 +80,21 @@ def test_hits_are_escaped_and_what_was_typed_is_marked(context: AppContext, talk
     assert "<mark>quoted</mark>" in html
     assert f"s={talks['agent']}&amp;e=2" in html
     assert "<script>" not in html
+
+
+def test_text_that_runs_from_right_to_left_turns_nothing_behind_it_round(client: TestClient, context: AppContext) -> None:
+    turned = "\u202ezebra"
+    with SessionLog.open(context.workspace) as log, log.session("agent", turned) as session:
+        session.append("tool", turned, tool=turned, attributes={"arguments": {"word": turned}})
+        session.append("assistant", "Done.", model=turned)
+    parts = [
+        _parts(context)["sessions-list"],
+        _parts(context, {"q": "zebra"})["sessions-list"],
+        client.get(f"/api/sessions/{session.id}").json()["html"],
+    ]
+    for html in parts:
+        inside = "".join(re.findall(r"<bdi[^>]*>.*?</bdi>|<pre>.*?</pre>", html, re.DOTALL))
+        assert html.count("\u202e") == inside.count("\u202e") > 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +119,7 @@ def test_session_is_a_timeline_of_its_events(client: TestClient, talks: dict[str
     )
     assert "&lt;script&gt;alert(1)" in html
     assert "<script>" not in html
-    assert "<code>coverage.run</code> path=&#34;codex/data&#34;, branch=true" in html
+    assert "<code><bdi>coverage.run</bdi></code> <bdi>path=&#34;codex/data&#34;, branch=true</bdi>" in html
     assert "+12.6 s" in html
     assert "--lat:8200.0" in html
     assert "Opened" in html

@@ -13,6 +13,7 @@ from codex.core.events import Event
 from codex.core.paths import Workspace
 from codex.services.log_stats import SLOWEST, DayCount, KindCount, ModelTokens, Stats, stats
 from codex.services.logs import open_log
+from codex.services.sessions import Sessions
 from tests.sessionlog.logs import DAY, MIDNIGHT, some_events, write_segments
 
 EVENTS = [
@@ -84,6 +85,17 @@ def test_stats_disk_adds_up_to_all_files(workspace: Workspace) -> None:
         assert shown == sum(size for path, size in sizes.items() if path.parts[0] == name) > 0
     assert found.rollup == sum(size for path, size in sizes.items() if path.name.startswith("sessions-")) > 0
     assert found.per_event == found.total / len(EVENTS)
+
+
+def test_stats_count_what_the_sessions_page_counts_and_ratings_by_themselves(workspace: Workspace) -> None:
+    write_segments(workspace.log, EVENTS)
+    with open_log(workspace) as log:
+        log.annotate("s-1", 0, rating=1)
+        log.annotate("s-1", 0, note="And a note.")
+    _agrees(found := stats(open_log(workspace)), EVENTS)
+    totals = Sessions(workspace).totals()
+    assert (found.events, found.sessions, found.annotations) == (totals.events, totals.sessions, 2)
+    assert stats(open_log(workspace), until=EVENTS[-1].ts).annotations == 0
 
 
 def test_stats_of_no_log_are_zeros(workspace: Workspace) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from codex.core.errors import UserError, WorkspaceError
+from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.core.paths import Workspace
-from codex.services import ask, logs
+from codex.services import ask, log_data, log_keeping, logs
 from codex.services.child_errors import ChildDied
 from codex.services.logs import Selection, SessionLog
 from tests.sessionlog.logs import some_events, write_segments
@@ -63,13 +64,52 @@ def test_search_says_of_a_wrong_condition_that_it_is_about_events(log: SessionLo
         logs.search(log, "adapter", Selection(where="title = ''"), limit=5)
 
 
-def test_condition_that_nobody_typed_leaves_an_error_as_it_is() -> None:
-    import duckdb
+ENDLESS = "(select count(*) from range(1000000000000)) > 0"
 
-    with pytest.raises(duckdb.Error), logs.condition("", "events"):
-        duckdb.sql("select nothing_like_it")
-    with pytest.raises(WorkspaceError, match="cannot be read"), logs.condition("seq > 1", "events"):  # the log's fault, not the condition's
-        raise WorkspaceError("the log cannot be read", "expected its parts", "Look.") from duckdb.IOException("gone")
+
+@pytest.mark.parametrize("asks", [
+    lambda log, workspace, tmp_path, chosen: logs.find(log, chosen, limit=5),
+    lambda log, workspace, tmp_path, chosen: logs.search(log, "adapter", chosen, limit=5),
+    lambda log, workspace, tmp_path, chosen: log_keeping.export_events(log, tmp_path / "x.ndjson", "ndjson", chosen),
+    lambda log, workspace, tmp_path, chosen: log_data.choose(workspace, log_data.Choice(chosen)),
+])  # fmt: skip
+def test_condition_that_never_ends_is_stopped_by_all_that_take_one(
+    log: SessionLog, workspace: Workspace, tmp_path: Path, asks: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "CONDITION_LIMITS", logs.Limits(seconds=1.0))
+    with pytest.raises(UserError) as refused:
+        asks(log, workspace, tmp_path, Selection(where=ENDLESS))
+    assert _problem(refused.value) == (
+        "the condition took longer than 1 s and was stopped",
+        "expected an answer within that time",
+        "Ask for less: begin with a day, such as `day >= '2026-11-25' and …`.",
+    )
+    assert not (tmp_path / "x.ndjson").exists()
+
+
+def test_condition_in_sql_selects_what_plain_python_does(log: SessionLog, tmp_path: Path) -> None:
+    where = "seq % 2 = 0 -- every second one"
+    wanted = sorted((event.session, event.seq) for event in log.scan() if event.seq % 2 == 0)
+    chosen, keys = logs.answered(log, Selection(where=where), "events")
+    assert (chosen, keys is not None) == (Selection(), True)
+    assert [(event.session, event.seq) for event in log.scan(chosen, among=keys)] == wanted
+    found = logs.search(log, "adapter", Selection(where=where), limit=500)
+    said = sorted((event.session, event.seq) for event in log.scan() if event.seq % 2 == 0 and "adapter" in event.content.split())
+    assert sorted((hit.event.session, hit.event.seq) for hit in found) == said != []
+    assert logs.find(log, Selection(where="false"), limit=5) == []
+    assert logs.answered(log, Selection(), "events") == (Selection(), None)
+
+
+def test_condition_that_closes_its_bracket_names_only_sessions(log: SessionLog) -> None:
+    assert logs.find(log, Selection(where="false) union all (select content from events where true"), limit=100) == []
+    with pytest.raises(UserError, match="cannot be used"):
+        logs.find(log, Selection(where="true); drop view events; select (1"), limit=100)
+
+
+def test_condition_with_more_than_its_limit_is_refused(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "CONDITION_LIMITS", logs.Limits(megabytes=0.001))
+    with pytest.raises(UserError, match=r"fits more than [0-9]+ events"):
+        logs.search(log, "adapter", Selection(where="true"), limit=5)
 
 
 def test_checked_unknown_kind_is_refused_unless_the_log_has_it(workspace: Workspace) -> None:

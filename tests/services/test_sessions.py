@@ -93,8 +93,8 @@ def test_list_comes_in_pages(sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 
 def test_condition_in_sql_is_asked_in_a_process_of_its_own_and_kept(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = module.ask
-    monkeypatch.setattr(module, "ask", lambda query, **more: (asked.append(query), real(query, **more))[1])
+    real = module.fitting
+    monkeypatch.setattr(module, "fitting", lambda where, *more, **named: (asked.append(where), real(where, *more, **named))[1])
     monkeypatch.setattr(module, "PAGE_ROWS", 2)
     where = "errors = 0 and events > 1 -- and no more"
     pages = [sessions.listed(Filters(where=where), page) for page in (0, 1)]
@@ -107,11 +107,11 @@ def test_condition_in_sql_is_asked_in_a_process_of_its_own_and_kept(sessions: Se
 def test_condition_that_cannot_be_answered_is_told_and_not_asked_again_at_once(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def refuse(query: str, **more: object) -> None:
-        asked.append(query)
+    def refuse(where: str, *more: object, **named: object) -> None:
+        asked.append(where)
         raise UserError("the query is wrong", "expected SQL", "Mend it.")
 
-    monkeypatch.setattr(module, "ask", refuse)
+    monkeypatch.setattr(module, "fitting", refuse)
     for _ in range(3):
         with pytest.raises(UserError, match="the query is wrong"):
             sessions.listed(Filters(where="nothing"))
@@ -153,6 +153,22 @@ def test_search_finds_beginnings_of_the_last_word_and_names_sessions(sessions: S
     assert found.titles["chat-b"] == "Title of chat-b"
     assert {hit.event.session for hit in sessions.search(Filters(text="zebr", kind="chat")).hits} == {"chat-a", "chat-b"}
     assert sessions.search(Filters(text="giraffe")).hits == ()
+
+
+def test_search_finds_events_whose_kind_no_session_has_and_takes_a_chosen_kind_as_that_of_sessions(
+    sessions: Sessions, workspace: Workspace
+) -> None:
+    with SessionLog.open(workspace) as log, log.session("chat", "Weighed", id="chat-c") as session:
+        session.append("info", "a giraffe was preferred", kind="decision")
+
+    def found(**filters: str) -> list[tuple[str, int]]:
+        return [(hit.event.session, hit.event.seq) for hit in sessions.search(Filters(text="giraffe", **filters)).hits]
+
+    assert found() == found(kind="chat") == found(kind="chat", where="events > 2") == [("chat-c", 1)]
+    assert found(kind="decision") == found(kind="training") == found(kind="chat", where="events > 9") == []
+    sessions.say("chat-c", 1, note="no giraffe")
+    assert found() == [("chat-c", 1)]
+    assert [session.startswith("annotation-") for session, _ in found(kind="annotation")] == [True]
 
 
 def test_ratings_select_and_are_themselves_not_listed(sessions: Sessions) -> None:

@@ -157,6 +157,24 @@ def test_annotations_count_as_they_were_given_last(filled: tuple[SessionLog, lis
         log.compact()
 
 
+def test_session_is_rated_as_its_events_are_and_a_note_changes_nothing(filled: tuple[SessionLog, list[Event]]) -> None:
+    log, events = filled
+    first, second = [(event.session, event.seq) for event in events if event.session == "s-1"][:2]
+
+    def rated() -> tuple[int | None, int, int, list[bool]]:
+        info = next(info for info in log.find(limit=None) if info.id == "s-1")
+        return info.rating, info.rated_good, info.rated_bad, ["s-1" in {i.id for i in log.find(Selection(rating=r))} for r in (1, -1)]
+
+    log.annotate(*first, rating=1)
+    assert rated() == (1, 1, 0, [True, False])
+    log.annotate(*second, rating=-1)
+    assert rated() == (-1, 1, 1, [True, True]), "one good, one bad: found by either"
+    log.annotate(*first, note="looked at again")
+    assert rated() == (-1, 1, 1, [True, True]), "a note is no rating"
+    log.annotate(*second, rating=0)
+    assert rated() == (0, 1, 0, [True, False]), "the bad one was taken back"
+
+
 @pytest.mark.parametrize(("seq", "rating"), [(10_000, 1), (0, None), (0, 5)])
 def test_annotation_that_says_nothing_or_of_nothing_is_refused(log: SessionLog, seq: int, rating: int | None) -> None:
     write_segments(log.folder, some_events(30))
