@@ -230,10 +230,10 @@ def _load(asked: ModelConfig, workspace: Workspace, name: str, *, plain: bool = 
     return LocalModel(load_model(asked, workspace, quantization=None), load_tokenizer(asked, workspace), name=name, plain=plain)
 
 
-def _trained_on_plain_text(run: Run) -> bool:
+def trained_on_plain_text(run: Run) -> bool:
     """Whether the run learnt plain prompts and completions, or text, for which a chat template would be a foreign language."""
     try:
-        return json.loads(run.report.read_text(encoding="utf-8"))["data"].get("form") in ("prompt-completion", "text")
+        return json.loads(run.report.read_text(encoding="utf-8")).get("data", {}).get("form") in ("prompt-completion", "text")
     except FileNotFoundError:
         return False
 
@@ -265,7 +265,7 @@ def _find_run(target: str, side: Side | None, workspace: Workspace, confirmed: M
             )
         trained = ModelConfig.model_validate({"source": str(run.adapter), "device": on})
         return Found(
-            run.id, trained.source, on, key, ("model",), lambda: _load(trained, workspace, run.id, plain=_trained_on_plain_text(run))
+            run.id, trained.source, on, key, ("model",), lambda: _load(trained, workspace, run.id, plain=trained_on_plain_text(run))
         )
     asked = config.model.model_copy(update={"device": on, **confirmed})
     sides = ("base", "adapter") if side is None or side == "both" else (side,)
@@ -279,4 +279,4 @@ def _load_adapted(run: Run, config: RunConfig, asked: ModelConfig, workspace: Wo
 
     base = load_model(asked, workspace, quantization=config.method.quantization())
     adapted: Any = attach_adapter(base, run.adapter)
-    return LocalModel(adapted, load_tokenizer(asked, workspace), name=run.id, plain=_trained_on_plain_text(run))
+    return LocalModel(adapted, load_tokenizer(asked, workspace), name=run.id, plain=trained_on_plain_text(run))

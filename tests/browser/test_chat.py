@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from codex.core.paths import Workspace
 from tests.browser.app import App
-from tests.browser.conftest import OpenPage
+from tests.browser.axe import does_not_fit, violations
+from tests.browser.conftest import OpenPage, Seen
 from tests.browser.talking import DIES, HOLD, opened
 from tests.browser.workspaces import configured
 from tests.made import Made
 
 CODE = "class A:\n    def f(self):\n        if x:\n            return 'cost $$5 and $$6 <b>'"
+GONE = (
+    "AbortError", "Connection errored out", "network error", "ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET",
+    "ERR_INCOMPLETE_CHUNKED_ENCODING",
+)  # fmt: skip
+"""What a browser says of a page that is left, and of an app that is gone."""
 INDENTED = "\n    return 1  # &lt; & \\(x\\)\n\n  \tdone  "
 
 
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app over a workspace with one run that has an adapter, whose chats are answered by an echo."""
+    """The app over a workspace with two runs that have adapters, whose chats are answered by an echo."""
     workspace = Workspace(tmp_path_factory.mktemp("talking") / "workspace")
     run = configured(Made(workspace).finished("Rank 16"))
+    single = configured(Made(workspace).finished("Single prompts"))
+    single.report.write_text(json.dumps({**json.loads(single.report.read_text()), "data": {"form": "prompt-completion"}}))
     with App(workspace.root, module="tests.browser.talking") as app:
-        app.ids = {"run": run.id}
+        app.ids = {"run": run.id, "single": single.id}
         yield app
 
 
@@ -40,10 +51,21 @@ def held(talking: App) -> Iterator[App]:
     (talking.workspace / DIES).unlink(missing_ok=True)
 
 
-def _open(app: App, open_page: OpenPage, target: str = "") -> Page:
-    page = open_page(f"{app.url}/chat?run={target or app.ids['run']}")
-    expect(page.locator("#chat-target input")).to_have_value(re.compile("codex-tiny" if target else "Rank 16"))
+def _open(app: App, open_page: OpenPage, target: str = "", **look: Any) -> Page:
+    target = target or app.ids["run"]
+    page = open_page(f"{app.url}/chat?run={target}", **look)
+    expect(page.locator("#chat-target input")).to_have_value(re.compile(target))
     return page
+
+
+def _choose(page: Page, name: str) -> None:
+    page.locator("#chat-target input").click()
+    page.get_by_role("option", name=name).click()
+
+
+def _heads(page: Page) -> Locator:
+    """The names of the columns that are shown."""
+    return page.locator(".cx-side-head h2:visible")
 
 
 def _field(page: Page) -> Locator:
@@ -167,3 +189,92 @@ def test_setting_that_is_out_of_bounds_is_said_in_words(talking: App, open_page:
     _send(page, "text")
     expect(page.locator("#chat-said")).to_contain_text(words)
     expect(_field(page)).to_have_value("text")
+
+
+def test_columns_are_those_of_whom_one_talks_to_before_anything_is_said(talking: App, open_page: OpenPage) -> None:
+    page = _open(talking, open_page, "codex-tiny")
+    about = page.locator("#chat-about")
+    expect(_heads(page)).to_have_text(["codex-tiny"])
+    expect(about).to_have_text("codex-tiny answers.")
+    expect(page.get_by_text("One message to both")).to_have_count(0)
+    _choose(page, "Rank 16")
+    expect(_heads(page)).to_have_text(["Base", "Adapter"])
+    expect(about).to_have_text("One message to both, with the same seed.")
+    _choose(page, "codex-tiny")
+    expect(_heads(page)).to_have_text(["codex-tiny"])
+
+
+def test_model_of_single_prompts_says_that_each_message_stands_alone(talking: App, open_page: OpenPage) -> None:
+    page = _open(talking, open_page, talking.ids["single"])
+    alone = "Each message stands alone: this model was trained on single prompts."
+    expect(page.locator("#chat-about")).to_contain_text(alone)
+    _send(page, "first")
+    expect(page.locator(".cx-side-head .note")).to_have_text(["50 tokens/s", "50 tokens/s"])
+    expect(page.locator("#chat-about")).to_contain_text(alone)
+    _choose(page, "Rank 16")
+    expect(page.locator("#chat-about")).not_to_contain_text(alone)
+
+
+def _link(page: Page) -> Locator:
+    """Where what stood on the page before can be read."""
+    return page.locator("#chat-about a[href^='/sessions?s=echo-']")
+
+
+def _said_and_kept(page: Page) -> str:
+    """Say something; gives the address of its session."""
+    _send(page, "first")
+    expect(page.locator(".cx-side-head .note")).to_have_text(["50 tokens/s", "50 tokens/s"])
+    page.wait_for_function("sessionStorage.getItem('codex.chat')?.startsWith('echo-')")
+    assert _link(page).count() == 0
+    return "/sessions?s=" + page.evaluate("sessionStorage.getItem('codex.chat')")
+
+
+def test_conversation_that_the_page_no_longer_holds_is_linked(talking: App, open_page: OpenPage, seen: Seen) -> None:
+    seen.allowed = GONE
+    page = _open(talking, open_page)
+    kept = _said_and_kept(page)
+    _choose(page, "codex-tiny")
+    expect(_link(page)).to_have_attribute("href", kept)
+    expect(_said(page, "user")).to_have_count(0)
+    page.reload()
+    expect(_link(page)).to_have_attribute("href", kept)
+    assert not violations(page)
+    page.get_by_role("button", name="New conversation").click()
+    expect(_link(page)).to_have_count(0)
+    page.reload()
+    expect(page.locator("#chat-about")).to_have_text("One message to both, with the same seed.")
+
+
+def test_conversation_of_an_app_that_was_restarted_is_linked(tmp_path: Path, open_page: OpenPage, seen: Seen) -> None:
+    seen.allowed = GONE
+    workspace = Workspace(tmp_path / "workspace")
+    run = configured(Made(workspace).finished("Rank 16"))
+    with App(workspace.root, module="tests.browser.talking") as app:
+        app.ids = {"run": run.id}
+        page = _open(app, open_page)
+        kept = _said_and_kept(page)
+        app.kill()
+    with App(workspace.root, module="tests.browser.talking", port=app.port):
+        expect(page.locator("body")).not_to_have_attribute("data-stale", "")
+        _send(page, "second")
+        expect(page.locator(".cx-side-head .note").first).to_have_text("50 tokens/s")
+        expect(_link(page)).to_have_attribute("href", kept)
+        page.context.close()
+
+
+def test_phone_has_the_message_in_sight_and_one_column_at_a_time(talking: App, open_page: OpenPage) -> None:
+    page = _open(talking, open_page, width=390)
+    expect(_heads(page)).to_have_text(["Base"])
+    for place in (_field(page), page.locator("#chat-send")):
+        box = place.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 844
+    _send(page, CODE)
+    expect(page.locator(".cx-side-head .note").first).to_have_text("50 tokens/s")
+    page.get_by_role("radio", name="Adapter").check()
+    expect(_heads(page)).to_have_text(["Adapter"])
+    assert not does_not_fit(page, 390)
+    assert not violations(page)
+    _choose(page, "codex-tiny")
+    expect(_heads(page)).to_have_text(["codex-tiny"])
+    expect(page.get_by_role("radio", name="Adapter")).to_have_count(0)

@@ -20,6 +20,7 @@ from codex.services import runs
 from tests.browser.app import App
 from tests.browser.axe import does_not_fit, violations
 from tests.browser.conftest import OpenPage, Seen
+from tests.browser.held import Held
 from tests.browser.workspaces import log_steps
 from tests.made import Made
 
@@ -240,3 +241,17 @@ def test_page_of_a_killed_app_says_so_and_recovers(ground: Ground, open_page: Op
             expect(page.locator("body[data-stale]")).to_have_count(0)
             expect(page.locator(".cx-strip")).not_to_contain_text("not reachable")
             assert page.evaluate("window.same"), "no reload was needed"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_home_says_that_it_looks_until_it_has_something_to_show(full_app: App, open_page: OpenPage, width: int) -> None:
+    page = open_page(f"{full_app.url}/runs", width=width)
+    with Held(page, "**/api/live/home*"):
+        page.goto(full_app.url)
+        expect(page.locator("[data-part=home-state]")).to_have_text("Looking…")
+        for part in ("home-runs", "home-machine"):
+            expect(page.locator(f"[data-part={part}]")).to_contain_text("Looking…")
+        assert not violations(page)
+        assert not does_not_fit(page, width)
+    expect(page.locator("[data-part=home-runs] table")).to_be_visible()
+    expect(page.get_by_text("Looking…")).to_have_count(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -360,6 +361,16 @@ def test_targets_are_runs_with_a_result_newest_first_and_the_tiny_model(tmp_path
         Target("First (r-0001)", first.id, ("both", "base", "adapter")),
         Target("codex-tiny", "codex-tiny"),
     ]
+
+
+@pytest.mark.parametrize(("form", "alone"), [("messages", False), ("prompt-completion", True), ("text", True), (None, False)])
+def test_messages_to_what_was_trained_on_single_prompts_stand_alone(tmp_path: Path, form: str | None, alone: bool) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    run = Made(workspace).finished("First")
+    told = json.loads(run.report.read_text())
+    run.report.write_text(json.dumps(told if form is None else {**told, "data": {"form": form}}))
+    assert ChatRoom(workspace).alone(run.id) == alone
+    assert not ChatRoom(workspace).alone("codex-tiny")
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,15 @@ BOTH = ("base", "adapter")
 BUSY = (gr.update(interactive=False), gr.update(visible=True), gr.update(interactive=False))
 """Send, Stop and New conversation while an answer is made."""
 IDLE = (gr.update(interactive=True), gr.update(visible=False), gr.update(interactive=True))
+AS_IT_IS = (gr.skip(),) * (4 + 3 * len(BOTH))
+"""Of the conversation, what the page holds of it, and its columns."""
 MOST_TOKENS = 2048
 PROMPTS = 3
 TINY = "codex-tiny"
 ENDS = {"end": "", "length": "cut at the limit", "context": "the context is full", "stopped": "stopped"}
+REMEMBERED = "(...given) => given.with(-2, sessionStorage.getItem('codex.chat') ?? '')"
+REMEMBER = "session => { sessionStorage.setItem('codex.chat', session); }"
+"""The session in the log of what stands on the page: the browser keeps it, for a page that is loaded anew and an app that was restarted."""
 MOVE = """
 (moved, typed) => moved?.take === undefined ? (typed.trim() ? typed : moved?.give ?? typed)
   : typed.startsWith(moved.take) ? typed.slice(moved.take.length) : typed
@@ -43,21 +48,27 @@ class Talk:
         target: whom it is with.
         device: where the model was loaded.
         sides: who answers: the columns that are shown.
+        alone: whether each message stands alone.
+        before: the session of what stood on the page before; "" for nothing.
         opening: while its model is loaded.
         conversation: as the chats know it; None until then.
         said: what each column shows.
         notes: what stands above each column.
         moves: how often a message was taken from its field or given back.
+        busy: whether a message is being answered.
     """
 
     target: str = ""
     device: str = ""
     sides: tuple[str, ...] = BOTH
+    alone: bool = False
+    before: str = ""
     opening: Opening | None = None
     conversation: Conversation | None = None
     said: list[list[dict[str, str]]] = field(default_factory=lambda: [[] for _ in BOTH])
     notes: list[str] = field(default_factory=lambda: [""] * len(BOTH))
     moves: int = 0
+    busy: bool = False
 
     @property
     def shown(self) -> range:
@@ -113,9 +124,14 @@ def _number(name: str, typed: str, low: float, high: float, *, whole: bool, usua
 
 
 def _columns(talk: Talk) -> list[Any]:
-    """The updates of both columns: heading, conversation, and whether they are shown at all."""
+    """The updates of the session that the page holds, of the words and tabs above the columns, and of both columns.
+
+    Of a column: whether it is shown at all, heading and conversation.
+    """
     name = talk.conversation.name if talk.conversation else talk.target
-    updates: list[Any] = []
+    about = render("chat-about.html", both=len(talk.sides) > 1, name=name, alone=talk.alone, before=talk.before)
+    session = talk.conversation.id if talk.conversation else gr.skip()
+    updates: list[Any] = [session, about, gr.update(visible=len(talk.sides) > 1)]
     for place, usual in enumerate(BOTH):
         side = talk.sides[place] if place in talk.shown else usual
         head = render("chat-side.html", side=side, name=name, note=talk.notes[place])
@@ -161,13 +177,29 @@ class _Chatting:
         self._chats = context.chats
         self._planner = context.planner
 
-    def choices(self, request: gr.Request) -> list[Any]:
-        """Whom one can talk to now, and a word where the address names somebody else."""
+    def choices(self, session: str, talk: Talk | None, request: gr.Request) -> list[Any]:
+        """Whom one can talk to now, a word where the address names somebody else, and the columns."""
         chosen, asked = self._asked(request), request.query_params.get("run")
         word = (
             "" if asked in (None, "", chosen) else render("note.html", text=f"{asked!r} cannot be talked to; {chosen} is chosen instead.")
         )
-        return [gr.update(choices=[(target.label, target.value) for target in self._chats.targets()], value=chosen), word]
+        choices = gr.update(choices=[(target.label, target.value) for target in self._chats.targets()], value=chosen)
+        if talk is not None:  # a fast typist has sent before
+            return [choices, word, *AS_IT_IS]
+        fresh = self._fresh(chosen, before=session)
+        return [choices, word, fresh, session, *_columns(fresh)[1:]]
+
+    def chosen(self, target: str | None, session: str, talk: Talk | None) -> list[Any]:
+        """The columns of whom one talks to now; what was said to another is in the log. An answer that is being made stays."""
+        if talk is not None and (talk.busy or talk.target == target):
+            return list(AS_IT_IS)
+        self.forget(talk)
+        fresh = self._fresh(target or TINY, before=session, moves=talk.moves if talk else 0)
+        return [fresh, *_columns(fresh)]
+
+    def _fresh(self, target: str, device: str = "", *, before: str, moves: int = 0) -> Talk:
+        """Nothing said yet."""
+        return Talk(target, device, self._sides(target), self._chats.alone(target), before, moves=moves)
 
     def _asked(self, request: gr.Request) -> str:
         """Whom the address names; else the newest run, else codex-tiny."""
@@ -184,12 +216,13 @@ class _Chatting:
         buttons = [gr.update(value=prompt, visible=True) for prompt in found]
         return [*buttons, *[gr.update(visible=False)] * (PROMPTS - len(buttons)), gr.update(visible=bool(found))]
 
-    def send(
-        self, text: str, target: str | None, device: str, tokens: str, temperature: str, seed: str, talk: Talk | None, request: gr.Request
-    ) -> Iterator[list[Any]]:
+    def send(  # noqa: PLR0913 - Gradio gives each input as an argument
+        self, text: str, target: str | None, device: str, tokens: str, temperature: str, seed: str, session: str, talk: Talk | None,
+        request: gr.Request,
+    ) -> Iterator[list[Any]]:  # fmt: skip
         """Answer a message piece by piece; one that could not be answered is given back to its field."""
-        talk = talk or Talk()
         target = target or self._asked(request)  # a fast typist sends before the choices are there
+        talk = talk or self._fresh(target, before=session)
         if not text.strip():
             yield [talk, gr.skip(), gr.skip(), *_columns(talk), *IDLE]
             return
@@ -200,8 +233,9 @@ class _Chatting:
             return
         if talk.conversation is None or (talk.target, talk.device) != (target, device):
             self.forget(talk)
-            talk = Talk(target, device, self._sides(target), moves=talk.moves)
+            talk = self._fresh(target, device, before=session, moves=talk.moves)
         talk.add("user", text)
+        talk.busy = True
         try:
             yield from self._opened(text, settings, talk)
             if talk.conversation is not None:
@@ -211,6 +245,8 @@ class _Chatting:
                 talk.conversation = None
             talk.take_back()
             yield [talk, talk.moved("give", text), _problems(error), *_columns(talk), *IDLE]
+        finally:
+            talk.busy = False
 
     def _sides(self, target: str) -> tuple[str, ...]:
         """Who will answer, as far as can be known before the model is loaded."""
@@ -260,11 +296,11 @@ class _Chatting:
         if talk is not None and talk.conversation is not None:
             self._chats.close_conversation(talk.conversation)
 
-    def begin_again(self, talk: Talk | None) -> list[Any]:
-        """A new conversation with the same model."""
+    def begin_again(self, target: str | None, talk: Talk | None) -> list[Any]:
+        """A new conversation with the same model; who asks for it knows that the last one is over."""
         self.forget(talk)
-        fresh = Talk(talk.target, talk.device, talk.sides, moves=talk.moves) if talk else Talk()
-        return [fresh, *_columns(fresh), ""]
+        fresh = self._fresh(target or TINY, before="", moves=talk.moves if talk else 0)
+        return [fresh, "", *_columns(fresh)[1:], ""]
 
 
 def _build(context: AppContext, blocks: gr.Blocks) -> None:
@@ -279,7 +315,13 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
         seed = gr.Textbox("42", label="Seed", max_lines=1, interactive=True, scale=1, min_width=90)
         fresh = gr.Button("New conversation", scale=1, min_width=140)
     said = static("", elem_id="chat-said")
-    columns: list[Any] = []
+    session = gr.Textbox(visible="hidden", elem_id="chat-session")
+    about = static(render("chat-about.html", both=None, name="", alone=False, before=""), elem_id="chat-about")
+    tabs = gr.Radio(  # on a phone only, where static/narrow.css shows one column
+        [side.capitalize() for side in BOTH], value="Base", show_label=False, label="Answers", container=False, interactive=True,
+        elem_classes="cx-seg cx-sides",
+    )  # fmt: skip
+    columns: list[Any] = [session, about, tabs]
     with gr.Row(elem_classes="cx-talk"):
         for side in ("base", "adapter"):
             with gr.Column(min_width=280) as column:
@@ -301,16 +343,19 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
         static('<p class="cx"><span class="sub">Held out, so new to the run. Press one to put it into the message.</span></p>')
         prompts = [gr.Button("", visible=False, size="sm", elem_classes="cx-prompt") for _ in range(PROMPTS)]
     moved = gr.JSON(visible="hidden", elem_id="chat-moved")
-    asked = [message, target, device, tokens, temperature, seed, talk]
+    asked = [message, target, device, tokens, temperature, seed, session, talk]
     shown = [talk, moved, said, *columns, send, stop, fresh]
-    gr.on([send.click, message.submit], chatting.send, asked, shown, show_progress="hidden", concurrency_limit=8, api_visibility="private")
-    moved.change(None, [moved, message], message, js=MOVE, show_progress="hidden", api_visibility="private")
-    stop.click(chatting.stop, talk, None, show_progress="hidden", api_visibility="private")
-    fresh.click(chatting.begin_again, talk, [talk, *columns, said], show_progress="hidden", api_visibility="private")
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on([send.click, message.submit], chatting.send, asked, shown, js=REMEMBERED, concurrency_limit=8, **quiet)
+    moved.change(None, [moved, message], message, js=MOVE, **quiet)
+    session.change(None, session, None, js=REMEMBER, **quiet)
+    stop.click(chatting.stop, talk, None, **quiet)
+    fresh.click(chatting.begin_again, [target, talk], [talk, *columns, said], **quiet)
     for prompt in prompts:
-        prompt.click(lambda text: text, prompt, message, show_progress="hidden", api_visibility="private")
-    blocks.load(chatting.choices, None, [target, said], show_progress="hidden", api_visibility="private")
-    target.change(chatting.prompts, target, [*prompts, suggested], show_progress="hidden", api_visibility="private")
+        prompt.click(lambda text: text, prompt, message, **quiet)
+    blocks.load(chatting.choices, [session, talk], [target, said, talk, *columns], js=REMEMBERED, **quiet)
+    target.change(chatting.chosen, [target, session, talk], [talk, *columns], js=REMEMBERED, **quiet)
+    target.change(chatting.prompts, target, [*prompts, suggested], **quiet)
 
 
 PAGE = Page("Chat", "/chat", 40, _build, group="Judge", icon="chat")

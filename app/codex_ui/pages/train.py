@@ -35,7 +35,9 @@ FILES = ("data.source", "data.heldout", "model.source")
 """Settings that name a file or folder."""
 SOURCES = {DataError: ("data.source",), ModelError: ("model.source",)}
 """What an error is about that names no setting and no file."""
-GO = "url => { if (url) location.href = url; }"
+GO = "url => { if (url) location.href = url; else window.codex.free('run'); }"
+FREE = "() => window.codex.free('{what}')"
+"""What the page waited for has come: static/form.js lets go of what it held."""
 
 
 @dataclass(frozen=True)
@@ -313,19 +315,21 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
     looks: dict[str, Any] = {**quiet, "concurrency_id": "form", "concurrency_limit": 1}  # in the order in which they were asked for:
     checks: dict[str, Any] = {**quiet, "concurrency_id": "facts", "concurrency_limit": 1}  # the last answer is to the last question
 
-    def propose(trigger: Any) -> None:
-        """After `trigger`: what would run, then what model and data are."""
+    def propose(trigger: Any) -> Any:
+        """After `trigger`: what would run, then what model and data are; gives the first of the two."""
         shown = trigger(form.proposed, [asked, *everything], proposal, **looks)
         shown.then(form.checked, asked, [facts, start], **checks)
+        return shown
 
     filled = [*everything, began]
     opened = blocks.load(form.opened, None, [*filled, said], **looks)
+    opened.then(None, None, None, js=FREE.format(what="form"))
     propose(opened.then)
     propose(recipe.input(form.recipe_chosen, [began, recipe], filled, **looks).then)
     propose(gr.on([choice.input for choice in options], form.option_chosen, [began, *everything], filled, **looks).then)
     typed = gr.on([each.input for each in inputs], form.proposed, [asked, *everything], proposal, trigger_mode="always_last", **looks)
     typed.then(form.checked, asked, [facts, start], trigger_mode="always_last", **checks)
-    propose(upload.upload(form.added, upload, [data, said], **quiet).then)
+    propose(upload.upload(form.added, upload, [data, said], **quiet).then).then(None, None, None, js=FREE.format(what="file"))
     start.click(form.started, everything, [go, facts, start], **quiet).then(None, go, None, js=GO)
     save.click(form.saved, [name, *everything], [saved, recipe], **quiet)
     mode.change(None, mode, None, js=ADVANCED)

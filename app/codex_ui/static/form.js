@@ -28,12 +28,57 @@
     clear();
     for (const [fields, words] of JSON.parse(state)) fields.split(" ").forEach((id) => mark(id, words));
   };
-  const begin = () => {
-    if (document.body.dataset.page !== "train") return document.body.dataset.page ? undefined : setTimeout(begin, 60);
-    new MutationObserver(sync).observe(document.body, { childList: true, subtree: true });
-    fetch("/api/warm", { method: "POST" }).catch(() => {});
+  // ---- what Start waits for, in words on the button: the form's first values, a file that is read, the run itself
+  const waits = new Map();
+  const BUTTONS = { form: ["start"], file: ["start", "add-data"], run: ["start"] };
+  const labels = {};
+  const say = (id, words) => {
+    const button = document.getElementById(id);
+    const text = [...(button?.childNodes ?? [])].find((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
+    if (!text) return;
+    labels[id] ??= text.data;
+    if (text.data !== (words ?? labels[id])) text.data = words ?? labels[id]; // Gradio's own node, which it goes on using
+    for (const name of ["aria-busy", "aria-disabled"]) words ? button.setAttribute(name, "true") : button.removeAttribute(name);
+    button.parentElement.setAttribute("aria-live", "polite");
   };
-  begin();
+  const wait = () => {
+    document.querySelector(".cx-form")?.toggleAttribute("inert", waits.has("form")); // what is typed before would be overwritten
+    for (const id of ["start", "add-data"]) say(id, [...waits].findLast(([what]) => BUTTONS[what].includes(id))?.[1]);
+  };
+  const hold = (what, words) => (waits.set(what, words), wait());
+  const free = (what) => {
+    if (what === "file") document.querySelector("#train-said .cx-err")?.scrollIntoView({ block: "nearest" });
+    waits.delete(what);
+    wait();
+  };
+  window.codex.free = free;
+  const short = (name) => (name.length > 40 ? `${name.slice(0, 26)}…${name.slice(-12)}` : name);
+
+  const look = (changes) => {
+    wait();
+    sync();
+    const failed = (node) => node.matches?.(".toast-body.error") || node.querySelector?.(".toast-body.error");
+    if (changes.some(({ addedNodes }) => [...addedNodes].some(failed))) [...waits.keys()].forEach(free); // what was waited for does not come
+  };
+  const listen = () => {
+    hold("form", "Loading…");
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+    fetch("/api/warm", { method: "POST" }).catch(() => {});
+    // Before Gradio hears of it, for two clicks in one moment would be two runs.
+    document.addEventListener(
+      "click",
+      (event) => {
+        const id = event.target.closest("#start, #add-data")?.id;
+        if (!id) return;
+        if ([...waits.keys()].some((what) => BUTTONS[what].includes(id))) event.preventDefault(), event.stopImmediatePropagation();
+        else if (id === "start" && !event.target.closest(":disabled")) hold("run", "Checking the data…");
+      },
+      true,
+    );
+    document.addEventListener("change", ({ target }) => target.type === "file" && target.files.length && hold("file", `Checking ${short(target.files[0].name)}…`), true);
+    window.addEventListener("pageshow", (event) => event.persisted && free("run")); // back from the run's page
+  };
+  if (/^\/train\/?$/.test(location.pathname)) listen();
 
   // Gradio hears a text field by its key presses alone: what is pasted, cut, deleted or undone, and what a phone writes, would not count.
   let pressed = false;
