@@ -25,7 +25,7 @@ from codex.sessionlog import rollup, schema
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
-from codex.sessionlog.parts import FOLDER, days_of, quoted, read_segments, rows_of, workbench, write_day
+from codex.sessionlog.parts import FOLDER, days_of, quoted, read_segments, rows_of, workbench, write_day, write_rollup
 from codex.sessionlog.segment import SUFFIX
 from codex.sessionlog.text import TextIndex
 from codex.sessionlog.writer import cannot_write, make_folder
@@ -104,7 +104,7 @@ class Compactor:
         self._segments = folder / "segments"
         self._scratch = folder / "scratch"
         self.text = TextIndex(folder)
-        known = manifests.read(folder / manifests.NAME)
+        known = manifests.read(folder)
         if known is None:
             raise manifests.damaged(folder)
         self.manifest: Manifest = known
@@ -146,7 +146,7 @@ class Compactor:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         named = {file.name for file in (*self.manifest.parts, *self.manifest.retired)}
-        before = manifests.read(self._folder / manifests.BEFORE)
+        before = manifests.read_before(self._folder)
         for each in (self.manifest, *((before,) if before else ())):
             named |= {file.name for file in each.parts}
             named |= {each.sessions.name} if each.sessions else set()
@@ -178,6 +178,8 @@ class Compactor:
         return [path for path in found if schema.readable(schema.version_of(path.name)) and not _growing(path)]
 
     def _take(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> tuple[int, int]:
+        if not self.manifest.generation:
+            self._publish()  # from now on parts without a MANIFEST say that it was lost
         damaged = read_segments(connection, batch, self._scratch)
         self._drop_compacted(connection)
         self._quarantine(damaged)
@@ -234,18 +236,8 @@ class Compactor:
         return self.write_rollup(connection, f"(select * from {self._rollup()} union all by name {fresh})")
 
     def write_rollup(self, connection: duckdb.DuckDBPyConnection, rows: str) -> StoredFile:
-        """Write a rollup, folded from the rollup rows of `rows`, sorted by id; synced, not yet published."""
-        import secrets
-
-        path = self._folder / f"sessions-{self.manifest.generation + 1:08}-{secrets.token_hex(4)}.parquet"
-        connection.execute(
-            f"copy (select {', '.join(rollup.TYPES)} from ({rollup.folded(rows)}) order by id) to {quoted(str(path))}"
-            " (format parquet, compression zstd, row_group_size 16384)"
-        )
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        files.fsync_folder(self._folder)
-        return manifests.stored(self._folder, path.name)
+        """See `parts.write_rollup`."""
+        return write_rollup(connection, rows, self._folder, self.manifest.generation + 1)
 
     def _publish(self, **changes: object) -> None:
         """Publish the manifest with `changes`; files that it stops naming are retired."""
@@ -309,7 +301,7 @@ class Compactor:
     def remove_retired(self) -> int:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
         late = clock.now() - self._grace
-        before = manifests.read(self._folder / manifests.BEFORE) or Manifest()
+        before = manifests.read_before(self._folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
         done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from codex.core import clock, files
 from codex.core.errors import WorkspaceError
@@ -15,11 +16,14 @@ from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup
 from codex.sessionlog.compactor import Compactor, only_one
 from codex.sessionlog.manifest import Manifest, Part
-from codex.sessionlog.parts import FOLDER, days_of, rows_of, workbench, write_day
+from codex.sessionlog.parts import FOLDER, rows_of, workbench, write_day, write_rollup
 from codex.sessionlog.reader import LogReader, LogReport
 from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
 from codex.sessionlog.writer import make_folder
+
+if TYPE_CHECKING:
+    import duckdb
 
 Harm = Literal["events lost", "search incomplete", "none"]
 QUARANTINE = "quarantine"
@@ -65,8 +69,9 @@ def examine(folder: Path) -> Examined:
         WorkspaceError: the log cannot be read at all.
     """
     store = Store(folder)
-    if manifests.read(folder / manifests.NAME) is None:
-        text = "MANIFEST, the list of parts, is damaged"
+    if manifests.read(folder) is None:
+        gone = not (folder / manifests.NAME).exists()
+        text = f"MANIFEST, the list of parts, is {'missing' if gone else 'damaged'}"
         return Examined((Finding(text, manifests.NAME, "events lost", f"{_REPAIR} restores it; no event is lost by that."),), None)
     store.refresh()
     store.sum_again()
@@ -158,50 +163,71 @@ def repair(folder: Path) -> tuple[str, ...]:
 
 
 def _mend_manifest(folder: Path) -> Iterator[str]:
-    if manifests.read(folder / manifests.NAME) is not None:
+    if manifests.read(folder) is not None:
         return
-    before = manifests.read(folder / manifests.BEFORE)
-    _set_aside(folder, folder / manifests.NAME)
+    state = "damaged" if (folder / manifests.NAME).exists() else "missing"
+    _keep_copy(folder, folder / manifests.NAME)
+    before = manifests.read_before(folder)
     if before is not None and before.generation and all((folder / part.name).is_file() for part in before.parts):
         files.write_atomic(folder / manifests.NAME, manifests.encode(before))
-        yield f"MANIFEST was damaged: the one before (generation {before.generation}) is in its place."
+        yield f"MANIFEST was {state}: the one before (generation {before.generation}) is in its place."
         return
     count = _rebuild(folder)
-    yield f"MANIFEST was damaged, and so was the one before: {count:,} events were read from all parts that are there."
+    yield f"MANIFEST was {state}, and so was the one before: {count:,} events were read from all parts that are there."
 
 
 def _rebuild(folder: Path) -> int:
-    """Make a new log of all parts that can be read, each event once; segments that are still there are compacted again."""
-    (folder / manifests.BEFORE).unlink(missing_ok=True)
-    paths = sorted(folder.glob(f"{FOLDER}/*/*.parquet"))
+    """Publish a MANIFEST of all parts that can be read, each event once; segments that are still there are compacted again.
+
+    Until it is published, all in one step, every file stays where it is: whoever is killed meanwhile begins anew.
+    """
+    parts: list[Part] = []
     (folder / "scratch").mkdir(exist_ok=True)
+    paths = sorted(folder.glob(f"{FOLDER}/*/*.parquet"))
     with workbench(folder / "scratch") as connection:
-        connection.execute(f"create temp table found as select * from {rows_of(folder, [])}")
-        for path in paths:
-            _add_part(connection, folder, path)
-        connection.execute("create temp table once as select distinct on (session, seq) * from found")
-        parts = [write_day(connection, "once", day, folder) for day in days_of(connection, "once")]
-        compactor = Compactor(folder)
-        sessions = compactor.write_rollup(connection, f"({rollup.of_events('once')})") if parts else None
+        connection.execute("create temp table seen (session varchar, seq bigint)")
+        readable = [part for part in (_part_in(connection, folder, path) for path in paths) if part is not None]
+        for found in sorted(readable, key=lambda part: -part.rows):  # the largest first, for small ones may have become one of these
+            part = _not_seen(connection, folder, found)
+            if part is not None:
+                connection.execute(f"insert into seen select session, seq from {rows_of(folder, [part])}")
+                parts.append(part)
+        sessions = write_rollup(connection, f"({rollup.of_events(rows_of(folder, parts))})", folder, 1) if parts else None
     TextIndex(folder).remove()
     manifests.publish(folder, Manifest(parts=tuple(parts), sessions=sessions))
+    named = {part.name for part in parts}
     for path in paths:
-        path.unlink()
+        if str(path.relative_to(folder)) not in named:
+            path.unlink()
     return sum(part.rows for part in parts)
 
 
-def _add_part(connection: object, folder: Path, path: Path) -> None:
+def _part_in(connection: duckdb.DuckDBPyConnection, folder: Path, path: Path) -> Part | None:
+    """The part that a file is, read whole; None, and a copy in quarantine, when it cannot be read."""
     import duckdb
 
-    assert isinstance(connection, duckdb.DuckDBPyConnection)
     try:
         version = connection.execute("select value from parquet_kv_metadata(?) where key = 'codex_schema'", [str(path)]).fetchone()
         assert version is not None
         known = manifests.stored(folder, str(path.relative_to(folder)))
-        part = Part(**known.model_dump(), day="", rows=0, first=0, last=0, schema_version=int(bytes(version[0])))
-        connection.execute(f"insert into found select * from {rows_of(folder, [part])}")
+        part = Part(**known.model_dump(), day=path.parent.name, rows=0, first=0, last=0, schema_version=int(bytes(version[0])))
+        facts = connection.execute(
+            f"select count(*), epoch_us(min(time)) / 1e6, epoch_us(max(time)) / 1e6, bit_xor(hash(r)) from {rows_of(folder, [part])} r"
+        ).fetchone()
     except duckdb.Error:
-        _set_aside(folder, path)
+        _keep_copy(folder, path)
+        return None
+    assert facts is not None, "an aggregate gives one row"
+    return part.model_copy(update={"rows": facts[0], "first": facts[1], "last": facts[2]}) if facts[0] else None
+
+
+def _not_seen(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> Part | None:
+    """The part without the events of the table `seen`: itself, a new one, or none."""
+    new = f"(select * from {rows_of(folder, [part])} anti join seen using (session, seq))"
+    count = connection.execute(f"select count(*) from {new}").fetchone()
+    if count == (part.rows,):
+        return part
+    return None if count == (0,) else write_day(connection, new, part.day, folder)
 
 
 def _set_damaged_parts_aside(folder: Path) -> Iterator[str]:
@@ -252,10 +278,23 @@ def _mend_derived(folder: Path) -> Iterator[str]:
         yield "The text index was made anew."
 
 
-def _set_aside(folder: Path, path: Path) -> None:
-    """Move a file into quarantine, under a name that says where it was and when it was moved."""
+def _keep_copy(folder: Path, path: Path) -> None:
+    """Put a copy of a file into quarantine, under a name that says where it is and when that was, and leave the file."""
     if not path.exists():
         return
-    make_folder(folder / QUARANTINE)
+    home = folder / QUARANTINE
+    make_folder(home)
     name = str(path.relative_to(folder)).replace("/", "-")
-    shutil.move(path, folder / QUARANTINE / f"{name}.{round(clock.now())}")
+    if any(filecmp.cmp(path, other, shallow=False) for other in home.glob(f"{name}.*")):
+        return  # whoever did this before was killed
+    try:
+        os.link(path, home / f"{name}.{round(clock.now())}")  # a second name needs no room
+        files.fsync_folder(home)
+    except OSError:
+        files.write_atomic(home / f"{name}.{round(clock.now())}", path.read_bytes())
+
+
+def _set_aside(folder: Path, path: Path) -> None:
+    """Move a file into quarantine."""
+    _keep_copy(folder, path)
+    path.unlink(missing_ok=True)
