@@ -12,7 +12,7 @@ import base64
 import fcntl
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ class Compactor:
     """
 
     def __init__(self, folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> None:
-        self._folder = folder
+        self.folder = folder
         self._grace = grace_seconds
         self._segments = folder / "segments"
         self._scratch = folder / "scratch"
@@ -121,7 +121,8 @@ class Compactor:
             self.clear_leftovers()
             done = Compacted()
             with workbench(self._scratch) as connection:
-                for batch in self._batches():
+                self._mend_rollup(connection)
+                for batch in self._batches(self._sealed()):
                     events, damaged = self._take(connection, batch)
                     done = Compacted(done.segments + len(batch), done.events + events, damaged=done.damaged + damaged)
                 merged = self._merge(connection)
@@ -129,10 +130,10 @@ class Compactor:
             removed = self.remove_retired()
             return Compacted(done.segments, done.events, merged, done.damaged, removed)
         except OSError as error:
-            raise cannot_write(self._folder, error) from error
+            raise cannot_write(self.folder, error) from error
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise WorkspaceError(
-                f"the session log in {str(self._folder)!r} cannot be compacted ({str(error).splitlines()[0]})",
+                f"the session log in {str(self.folder)!r} cannot be compacted ({str(error).splitlines()[0]})",
                 "expected a disk with room for a second copy of the newest events",
                 "Free some room; nothing is lost, and the log stays readable as it is.",
             ) from error
@@ -146,21 +147,28 @@ class Compactor:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         named = {file.name for file in (*self.manifest.parts, *self.manifest.retired)}
-        before = manifests.read_before(self._folder)
+        before = manifests.read_before(self.folder)
         for each in (self.manifest, *((before,) if before else ())):
             named |= {file.name for file in each.parts}
             named |= {each.sessions.name} if each.sessions else set()
-        for path in (*self._folder.glob(f"{FOLDER}/*/*"), *self._folder.glob("sessions-*.parquet")):
-            if str(path.relative_to(self._folder)) not in named:
+        for path in (*self.folder.glob(f"{FOLDER}/*/*"), *self.folder.glob("sessions-*.parquet")):
+            if str(path.relative_to(self.folder)) not in named:
                 path.unlink()
 
     # --- segments become parts ---
 
-    def _batches(self) -> Iterator[list[Path]]:
-        """Sealed segments, the oldest first, in groups that fit in memory."""
+    def take_again(self, names: Collection[str]) -> int:
+        """Read sealed segments of these names, which MANIFEST must not call done; gives how many events the parts lacked."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with workbench(self._scratch) as connection:
+            wanted = [path for path in self._sealed() if path.name in names]
+            return sum(self._take(connection, batch)[0] for batch in self._batches(wanted))
+
+    def _batches(self, paths: Sequence[Path]) -> Iterator[list[Path]]:
+        """Segments, in groups that fit in memory."""
         batch: list[Path] = []
         size = 0
-        for path in self._sealed():
+        for path in paths:
             batch.append(path)
             size += path.stat().st_size
             if size >= BATCH_BYTES:
@@ -170,7 +178,7 @@ class Compactor:
             yield batch
 
     def _sealed(self) -> list[Path]:
-        """Segments that nobody will write to any more: their writer has closed them, or is dead."""
+        """Segments, the oldest first, that nobody will write to any more: their writer has closed them, or is dead."""
         if not self._segments.is_dir():
             return []
         done = {each.name for each in self.manifest.done}
@@ -183,7 +191,7 @@ class Compactor:
         damaged = read_segments(connection, batch, self._scratch)
         self._drop_compacted(connection)
         self._quarantine(damaged)
-        parts = [write_day(connection, "fresh", day, self._folder) for day in days_of(connection, "fresh")]
+        parts = [write_day(connection, "fresh", day, self.folder) for day in days_of(connection, "fresh")]
         sessions = self._roll(connection, parts)
         now = clock.now()
         self._publish(
@@ -195,7 +203,7 @@ class Compactor:
 
     def _drop_compacted(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Leave out events that a part has already: a segment may have been copied, or come late."""
-        if self.manifest.sessions is None:
+        if not self.manifest.parts:
             return
         connection.execute(
             f"create or replace temp table late as select r.id, r.started, r.last from {self._rollup()} r"
@@ -205,14 +213,28 @@ class Compactor:
         assert span is not None, "an aggregate gives one row"
         if span[0] is None:
             return
-        rows = rows_of(self._folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
+        rows = rows_of(self.folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
         connection.execute(
             f"delete from fresh where (session, seq) in (select session, seq from {rows} where session in (select id from late))"
         )
 
     def _rollup(self) -> str:
         file = self.manifest.sessions
-        return rollup.empty() if file is None else f"read_parquet({quoted(str(self._folder / file.name))})"
+        return self._rollup_of_parts() if file is None else f"read_parquet({quoted(str(self.folder / file.name))})"
+
+    def _rollup_of_parts(self) -> str:
+        """SQL for the rollup, made from the parts, which are what counts: a rollup may be missing or damaged."""
+        for part in self.manifest.parts:
+            if not manifests.looks_intact(self.folder, part):
+                raise damaged_part(part.name)
+        rows = rows_of(self.folder, self.manifest.parts)
+        return f"({rollup.of_events(rows)})" if self.manifest.parts else rollup.empty()
+
+    def _mend_rollup(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the rollup anew when it is not what was written."""
+        file = self.manifest.sessions
+        if self.manifest.parts and (file is None or not manifests.is_intact(self.folder, file)):
+            self._publish(sessions=self.write_rollup(connection, self._rollup_of_parts()))
 
     def _quarantine(self, damaged: Sequence[tuple[Path, Damage]]) -> None:
         """Keep what was skipped, byte for byte, for whoever wants to look."""
@@ -225,19 +247,19 @@ class Compactor:
                 raw = base64.b64encode(file.read(damage.size)).decode()
             by_segment.setdefault(path, []).append({"offset": damage.offset, "size": damage.size, "reason": damage.reason, "base64": raw})
         for path, entries in by_segment.items():
-            make_folder(self._folder / "quarantine")
-            files.write_atomic(self._folder / "quarantine" / f"{path.name}.json", json.dumps({"segment": path.name, "frames": entries}))
+            make_folder(self.folder / "quarantine")
+            files.write_atomic(self.folder / "quarantine" / f"{path.name}.json", json.dumps({"segment": path.name, "frames": entries}))
 
     def _roll(self, connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> StoredFile | None:
         """Write the rollup of what is published and of `parts`."""
         if not parts:
             return self.manifest.sessions
-        fresh = rollup.of_events(rows_of(self._folder, parts))
+        fresh = rollup.of_events(rows_of(self.folder, parts))
         return self.write_rollup(connection, f"(select * from {self._rollup()} union all by name {fresh})")
 
     def write_rollup(self, connection: duckdb.DuckDBPyConnection, rows: str) -> StoredFile:
         """See `parts.write_rollup`."""
-        return write_rollup(connection, rows, self._folder, self.manifest.generation + 1)
+        return write_rollup(connection, rows, self.folder, self.manifest.generation + 1)
 
     def _publish(self, **changes: object) -> None:
         """Publish the manifest with `changes`; files that it stops naming are retired."""
@@ -246,7 +268,7 @@ class Compactor:
         after = {file.name for file in (*wanted.parts, *((wanted.sessions,) if wanted.sessions else ()))}
         now = clock.now()
         retired = tuple(Retired(name=file.name, since=now) for file in before if file.name not in after)
-        self.manifest = manifests.publish(self._folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
+        self.manifest = manifests.publish(self.folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
 
     publish = _publish
 
@@ -259,20 +281,20 @@ class Compactor:
             if len(small) >= MERGE_AT:
                 self.bring_text_up_to_date()
                 small = [part for part in self.manifest.parts if part.name in {each.name for each in small}]
-                self.replace(connection, day, small, rows_of(self._folder, small))
+                self.replace(connection, day, small, rows_of(self.folder, small))
                 merged += len(small)
         return merged
 
     def replace(self, connection: duckdb.DuckDBPyConnection, day: str, old: Sequence[Part], rows: str) -> None:
         """Put `rows` in the place of the parts `old` of a day, whose sums are checked first, lest damage be written anew."""
         for part in old:
-            if manifests.sha256(self._folder / part.name) != part.sha256:
+            if manifests.sha256(self.folder / part.name) != part.sha256:
                 raise damaged_part(part.name)
         connection.execute(f"create or replace temp table merging as select * from {rows}")
         names = {part.name for part in old}
         kept = [part for part in self.manifest.parts if part.name not in names]
         empty = connection.execute("select count(*) from merging").fetchone() == (0,)
-        new = [] if empty else [write_day(connection, "merging", day, self._folder)]
+        new = [] if empty else [write_day(connection, "merging", day, self.folder)]
         new = [part.model_copy(update={"indexed": all(each.indexed for each in old)}) for part in new]
         connection.execute("drop table merging")
         self._publish(parts=(*kept, *new))
@@ -301,7 +323,7 @@ class Compactor:
     def remove_retired(self) -> int:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
         late = clock.now() - self._grace
-        before = manifests.read_before(self._folder) or Manifest()
+        before = manifests.read_before(self.folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
         done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]
@@ -311,7 +333,7 @@ class Compactor:
         for each in done:
             (self._segments / each.name).unlink(missing_ok=True)
         for each in retired:
-            (self._folder / each.name).unlink(missing_ok=True)
+            (self.folder / each.name).unlink(missing_ok=True)
         if done:
             files.fsync_folder(self._segments)
         self._publish(

@@ -98,6 +98,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def looks_intact(folder: Path, file: StoredFile) -> bool:
+    """Whether a file has the size and time that it was published with."""
+    try:
+        state = (folder / file.name).stat()
+    except OSError:
+        return False
+    return (state.st_size, state.st_mtime_ns) == (file.size, file.modified)
+
+
+def is_intact(folder: Path, file: StoredFile) -> bool:
+    """Whether a file has the content that it was published with."""
+    try:
+        return sha256(folder / file.name) == file.sha256
+    except OSError:
+        return False
+
+
 def encode(manifest: Manifest) -> bytes:
     """`manifest` as the content of its file."""
     body = manifest.model_dump_json().encode().removesuffix(b"}")

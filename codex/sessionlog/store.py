@@ -100,13 +100,7 @@ class Store:
     def sum_again(self) -> None:
         """Compare every file of the compacted log with its sum, whatever it looks like."""
         with self._lock:
-            self.damaged = tuple(file.name for file in self._files(self.manifest) if not self._sums_up(file))
-
-    def _sums_up(self, file: StoredFile) -> bool:
-        try:
-            return manifests.sha256(self.folder / file.name) == file.sha256
-        except OSError:
-            return False
+            self.damaged = tuple(file.name for file in self._files(self.manifest) if not manifests.is_intact(self.folder, file))
 
     @property
     def parts(self) -> list[Part]:
@@ -166,11 +160,11 @@ class Store:
             ) from error
 
     def rollup(self) -> str:
-        """SQL for the rollup of the parts; made from the parts themselves when its file cannot be read."""
+        """SQL for the rollup of the parts; made from the parts themselves when its file is not what was written, or there is none."""
         file = self.manifest.sessions
-        if file is None:
+        if not self.parts:
             return rollup.empty()
-        if file.name in self.damaged:
+        if file is None or file.name in self.damaged:
             return f"({rollup.of_events(rows_of(self.folder, self.parts))})"
         return f"read_parquet({quoted(str(self.folder / file.name))})"
 

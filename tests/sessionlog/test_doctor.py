@@ -16,6 +16,7 @@ from codex.core.events import Event
 from codex.sessionlog import SessionLog, doctor, manifest
 from codex.sessionlog.compactor import Compacted, Compactor
 from codex.sessionlog.doctor import examine, repair
+from codex.sessionlog.manifest import sha256
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 
@@ -210,11 +211,72 @@ def test_damaged_part_without_segments_is_set_aside_and_the_rest_stays(compacted
     oldest = current(compacted).parts[0]
     lost = set(duckdb.execute(f"select session, seq from '{compacted.folder / oldest.name}'").fetchall())
     flip(compacted.folder / oldest.name)
-    assert repair(compacted.folder)
+    said, *_ = repair(compacted.folder)
+    assert said.endswith(f"0 events were read from segments again, {len(lost):,} events are lost.")
     log = SessionLog(compacted.folder)
     assert by_key(log.scan()) == by_key(event for event in events if (event.session, event.seq) not in lost)
-    assert len(list((log.folder / "quarantine").iterdir())) == 1
+    assert sha256(next((log.folder / "quarantine").glob("parts-*"))) != oldest.sha256
+    note = next((log.folder / "quarantine").glob("lost-events.*"))
+    (finding,) = (finding for finding in examine(log.folder).findings if finding.where == f"quarantine/{note.name}")
+    assert finding.harm == "events lost" and f"{len(lost):,} events of 1 damaged parts are lost" in finding.what
+    assert repair(log.folder) == () and not examine(log.folder).ok
+    note.unlink()
     assert log.health().missing > 0
+
+
+def test_events_lost_at_the_end_of_sessions_are_counted(log: SessionLog) -> None:
+    """No number is missing below a session's last, so only the repair knows of them."""
+    events = some_events(40, sessions=1, days=2)
+    write_segments(log.folder, events, count=1)
+    for _ in range(3):
+        log.compact(grace_seconds=0)
+    last = max(current(log).parts, key=lambda part: part.day)
+    flip(log.folder / last.name)
+    repair(log.folder)
+    found = examine(log.folder)
+    assert not found.ok and any(f"{last.rows} events" in finding.what for finding in found.findings)
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
+    compacted: SessionLog, events: list[Event], at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    part = current(compacted).parts[at]
+    lost = set(duckdb.execute(f"select session, seq from '{compacted.folder / part.name}'").fetchall()) if at == 0 else set()
+    flip(compacted.folder / part.name)
+    damaged = (compacted.folder / part.name).read_bytes()
+    left = [event for event in events if (event.session, event.seq) not in lost]
+    monkeypatch.setattr(doctor, "Compactor", Resting)
+    for step in range(1, 200):
+        folder = tmp_path / str(step)
+        shutil.copytree(compacted.folder, folder)
+        try:
+            with pytest.MonkeyPatch.context() as patching:
+                kill_at(patching, step)
+                repair(folder)
+            break
+        except Killed:
+            repair(folder)
+            log = SessionLog(folder)
+            assert by_key(log.scan()) == by_key(left), step
+            log.compact(grace_seconds=0)
+            assert by_key(log.scan()) == by_key(left), step
+            assert sum(info.events for info in log.sessions()) == len(left), step
+            kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
+            assert kept == [damaged], step
+            assert not lost or not examine(folder).ok, step
+    assert 3 < step < 199
+
+
+def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, events: list[Event]) -> None:
+    known, sessions = current(compacted), compacted.sessions()
+    manifest.publish(compacted.folder, known.model_copy(update={"sessions": None, "done": ()}))
+    log = SessionLog(compacted.folder)
+    assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
+    log.compact(grace_seconds=0)
+    assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
 
 
 def test_damaged_frames_and_torn_tails_are_named(log: SessionLog, events: list[Event]) -> None:
