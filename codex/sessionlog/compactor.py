@@ -22,10 +22,21 @@ from codex.core import clock, files
 from codex.core.errors import UserError, WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
+from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
-from codex.sessionlog.parts import FOLDER, days_of, quoted, read_segments, rows_of, workbench, write_day, write_rollup
+from codex.sessionlog.parts import (
+    FOLDER,
+    days_of,
+    mergeable,
+    quoted,
+    read_segments,
+    rows_of,
+    workbench,
+    write_day,
+    write_rollup,
+)
 from codex.sessionlog.segment import SUFFIX
 from codex.sessionlog.text import TextIndex
 from codex.sessionlog.writer import cannot_write, make_folder
@@ -36,6 +47,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 600.0
 BATCH_BYTES: Final = 256 * 2**20
 SMALL_ROWS: Final = 1_000_000
+MERGE_BYTES: Final = 256 * 2**20  # what is merged at once; DuckDB, which may take 1 GiB, holds it more than once
 MERGE_AT: Final = 4  # this many small parts of one day become one
 
 
@@ -53,6 +65,7 @@ class Compacted:
         merged: parts that went into larger ones.
         damaged: frames that were set aside, in `quarantine/`.
         removed: files that nobody needs any more.
+        unmerged: why small parts stayed as they are, when that failed; empty when it did not.
     """
 
     segments: int = 0
@@ -60,6 +73,7 @@ class Compacted:
     merged: int = 0
     damaged: int = 0
     removed: int = 0
+    unmerged: str = ""
 
 
 @contextmanager
@@ -115,28 +129,20 @@ class Compactor:
         Raises:
             WorkspaceError: the disk is full or fails; the log is as it was after the last step that succeeded.
         """
-        import duckdb
-
         try:
             self.clear_leftovers()
             done = Compacted()
-            with workbench(self._scratch) as connection:
+            with compacting(self.folder), workbench(self._scratch) as connection:
                 self._mend_rollup(connection)
                 for batch in self._batches(self._sealed()):
                     events, damaged = self._take(connection, batch)
                     done = Compacted(done.segments + len(batch), done.events + events, damaged=done.damaged + damaged)
-                merged = self._merge(connection)
+                merged, unmerged = self._merge(connection)
                 self.bring_text_up_to_date()
             removed = self.remove_retired()
-            return Compacted(done.segments, done.events, merged, done.damaged, removed)
+            return Compacted(done.segments, done.events, merged, done.damaged, removed, unmerged)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise WorkspaceError(
-                f"the session log in {str(self.folder)!r} cannot be compacted ({str(error).splitlines()[0]})",
-                "expected a disk with room for a second copy of the newest events",
-                "Free some room; nothing is lost, and the log stays readable as it is.",
-            ) from error
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -274,15 +280,30 @@ class Compactor:
 
     # --- small parts become large ---
 
-    def _merge(self, connection: duckdb.DuckDBPyConnection) -> int:
-        merged = 0
+    def _merge(self, connection: duckdb.DuckDBPyConnection) -> tuple[int, str]:
+        """Merge small parts; gives how many, and why it failed when it did: that is no reason to leave everything else undone."""
+        merged, unmerged = 0, ""
+        connection.execute("drop table if exists fresh")  # it takes memory that a merge needs
         for day in sorted({part.day for part in self.manifest.parts}):
-            small = [part for part in self.manifest.parts if part.day == day and part.rows < SMALL_ROWS]
-            if len(small) >= MERGE_AT:
-                self.bring_text_up_to_date()
-                small = [part for part in self.manifest.parts if part.name in {each.name for each in small}]
-                self.replace(connection, day, small, rows_of(self.folder, small))
-                merged += len(small)
+            try:
+                with compacting(self.folder):
+                    merged += self._merge_day(connection, day)
+            except OSError as error:
+                unmerged = str(cannot_write(self.folder, error))
+            except WorkspaceError as error:
+                unmerged = str(error)
+            connection.execute("drop table if exists merging")
+        return merged, unmerged
+
+    def _merge_day(self, connection: duckdb.DuckDBPyConnection, day: str) -> int:
+        small = [part for part in self.manifest.parts if part.day == day and part.rows < SMALL_ROWS]
+        merged = 0
+        for group in mergeable(connection, self.folder, small, least=MERGE_AT, limit=MERGE_BYTES) if len(small) >= MERGE_AT else ():
+            self.bring_text_up_to_date()
+            names = {part.name for part in group}
+            parts = [part for part in self.manifest.parts if part.name in names]
+            self.replace(connection, day, parts, rows_of(self.folder, parts))
+            merged += len(parts)
         return merged
 
     def replace(self, connection: duckdb.DuckDBPyConnection, day: str, old: Sequence[Part], rows: str) -> None:

@@ -198,6 +198,28 @@ def write_rollup(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path,
     return manifests.stored(folder, path.name)
 
 
+def uncompressed_bytes(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> int:
+    """How much a part holds before compression, as its footer says."""
+    query = "select coalesce(sum(total_uncompressed_size), 0)::bigint from parquet_metadata(?)"
+    return int(connection.execute(query, [str(folder / part.name)]).fetchall()[0][0])
+
+
+def mergeable(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequence[Part], *, least: int, limit: int) -> list[list[Part]]:
+    """Groups of at least `least` of these parts, each with at most `limit` bytes before compression."""
+    groups: list[list[Part]] = [[]]
+    held = 0
+    for part in sorted(parts, key=lambda part: part.first):
+        size = uncompressed_bytes(connection, folder, part)
+        if size > limit / least:
+            continue  # large enough as it is
+        if held + size > limit:
+            groups.append([])
+            held = 0
+        groups[-1].append(part)
+        held += size
+    return [group for group in groups if len(group) >= least]
+
+
 def rows_of(folder: Path, parts: Sequence[Part]) -> str:
     """SQL for all rows of `parts`, whatever version they are of, with the columns of today: STORED and `day`."""
     if not parts:
