@@ -38,7 +38,7 @@ from codex.sessionlog.parts import (
     write_rollup,
 )
 from codex.sessionlog.segment import SUFFIX
-from codex.sessionlog.text import TextIndex
+from codex.sessionlog.text import IndexDamaged, TextIndex
 from codex.sessionlog.writer import cannot_write, make_folder
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Compactor:
         self._segments = folder / "segments"
         self._scratch = folder / "scratch"
         self.text = TextIndex(folder)
+        self._text_checked = False
         known = manifests.read(folder)
         if known is None:
             raise manifests.damaged(folder)
@@ -323,11 +324,23 @@ class Compactor:
     # --- text ---
 
     def bring_text_up_to_date(self) -> None:
-        """Put the rows of every part that the text index lacks into it."""
-        if not self.text.exists():
-            self.manifest = self.manifest.model_copy(
-                update={"parts": tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts)}
-            )
+        """Put the rows of every part that the text index lacks into it; a damaged one is made anew from the parts."""
+        if not self._text_checked and (not self.text.exists() or self.text.damage() is not None):
+            self._forget_text()
+        self._text_checked = True
+        try:
+            self._index_waiting()
+        except IndexDamaged:  # in a way that no sum tells
+            self._forget_text()
+            self._index_waiting()
+
+    def _forget_text(self) -> None:
+        """Remove the text index, after MANIFEST says of no part that it is in there."""
+        if any(part.indexed for part in self.manifest.parts):
+            self._publish(parts=tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts))
+        self.text.remove()
+
+    def _index_waiting(self) -> None:
         waiting = [part for part in self.manifest.parts if not part.indexed]
         if not waiting:
             return

@@ -15,12 +15,13 @@ from codex.core.errors import WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
 from codex.sessionlog.compactor import Compactor, only_one
+from codex.sessionlog.failures import compacting
 from codex.sessionlog.manifest import Manifest, Part, StoredFile
 from codex.sessionlog.parts import FOLDER, rows_of, workbench, write_day, write_rollup
 from codex.sessionlog.reader import LogReader, LogReport, newer
 from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
-from codex.sessionlog.writer import make_folder
+from codex.sessionlog.writer import cannot_write, make_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,8 +127,12 @@ def _of_text(store: Store) -> Iterator[Finding]:
     if not indexed:
         return
     index = TextIndex(store.folder)
+    if index.exists() and (damage := index.damage()):
+        yield Finding(f"the text index is damaged: {damage}", "text-1", "search incomplete", f"{_REPAIR} makes it anew.")
+        return
     try:
-        there = int(index.open().searcher().num_docs) if index.exists() else 0
+        with index.in_words():
+            there = int(index.open().searcher().num_docs) if index.exists() else 0
     except WorkspaceError as error:
         yield Finding(str(error), "text-1", "search incomplete", f"{_REPAIR} makes it anew.")
         return
@@ -168,12 +173,15 @@ def repair(folder: Path) -> tuple[str, ...]:
     """
     if not folder.is_dir():
         return ()
-    with only_one(folder):
-        done = [*_mend_manifest(folder), *_set_damaged_parts_aside(folder)]
-        done += _mend_derived(folder)
-        if done:
-            Compactor(folder).run()
-    return tuple(done)
+    try:
+        with only_one(folder), compacting(folder):
+            done = [*_mend_manifest(folder), *_set_damaged_parts_aside(folder)]
+            done += _mend_derived(folder)
+            if done:
+                Compactor(folder).run()
+            return tuple(done)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _mend_manifest(folder: Path) -> Iterator[str]:

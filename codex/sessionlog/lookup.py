@@ -11,6 +11,7 @@ from codex.core import clock
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import annotations, schema, text
+from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.manifest import Manifest
 from codex.sessionlog.parts import quoted, rows_of
@@ -109,7 +110,8 @@ class Lookup:
 
     def _ask(self, question: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a question of our own to the views of the log as it is now."""
-        return self._cursor().execute(question, list(parameters)).fetchall()
+        with reading(self._store.folder):
+            return self._cursor().execute(question, list(parameters)).fetchall()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own, for its answer may be read long after the next question."""
@@ -164,11 +166,14 @@ class Lookup:
         if selection.where.strip():
             keys = self.query(f"select session, seq from events where ({selection.where}\n)", None).fetchall()
             conditions.append("(session, seq) in (" + (", ".join(f"({quoted(s)}, {q})" for s, q in keys) or "select null, null") + ")")
-        rows = self._cursor().execute(
-            f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq", parameters
-        )
-        while stretch := rows.fetchmany(FETCH_ROWS):
+        query = f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq"
+        with reading(self._store.folder):
+            rows = self._cursor().execute(query, parameters)
+            stretch = rows.fetchmany(FETCH_ROWS)
+        while stretch:
             yield from map(event_of, stretch)
+            with reading(self._store.folder):
+                stretch = rows.fetchmany(FETCH_ROWS)
 
     # --- words ---
 
@@ -201,12 +206,15 @@ class Lookup:
     def ranked(self, words: str, selection: Selection, *, limit: int = 20, offset: int = 0, prefix: bool = False) -> list[text.Found]:
         """Which events have all `words`, the best first, without their texts."""
         self._store.refresh()
+        if limit + offset < 1:  # tantivy panics
+            return []
         best: dict[tuple[str, int], text.Found] = {}
-        for index in self._indexes():
-            query = text.query_of(index, words, selection, prefix=prefix)
-            if query is not None:
-                for found in text.look(index, query, limit + offset):
-                    best.setdefault((found.session, found.seq), found)
+        with self._disk.in_words():
+            for index in self._indexes():
+                query = text.query_of(index, words, selection, prefix=prefix)
+                if query is not None:
+                    for found in text.look(index, query, limit + offset):
+                        best.setdefault((found.session, found.seq), found)
         ordered = sorted(best.values(), key=lambda found: (-found.score, found.session, found.seq))
         return ordered[offset : offset + limit]
 
