@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -253,6 +254,20 @@ def test_doctor_says_how_many_events_a_repair_could_not_save(cli: Cli, log: Sess
     assert answer.out.endswith("not all is well.\n")
     again = cli("logs", "doctor", "--json")
     assert again.code == 1 and {finding["harm"] for finding in again.json["findings"]} >= {"events lost"}
+
+
+def test_part_that_changed_under_its_old_time_is_said_in_words_by_every_command(cli: Cli, log: SessionLog, tmp_path: Path) -> None:
+    log.compact()
+    for part in log.folder.glob("parts/*/*"):
+        state, data = part.stat(), bytearray(part.read_bytes())
+        data[200:-400] = [byte ^ 0x5A for byte in data[200:-400]]
+        part.write_bytes(data)
+        os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
+    commands = ["search verdict", "stats", "tail", "dataset --preview --role assistant", "show s-1"]
+    for command in (*commands, *(f"export {tmp_path}/x.{ending}" for ending in ("ndjson", "db", "json"))):
+        answer = cli("logs", *command.split())
+        assert answer.code == 2 and "Look with `codex-ml logs doctor`." in answer.err, command
+    assert list(tmp_path.glob("x.*")) == []
 
 
 def test_compact_says_why_small_parts_stay(cli: Cli, log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
