@@ -170,6 +170,8 @@ def compact(ctx: typer.Context, workspace: WorkspaceOption = None, as_json: Json
     else:
         merged = f"; {numbers.plural(done.merged, 'small part')} merged" if done.merged else ""
         out(f"{numbers.plural(done.events, 'event')} of {numbers.plural(done.segments, 'segment')} compacted{merged}.")
+    if done.unmerged:
+        note(f"Small parts were not merged: {one_line(done.unmerged)}")
     if done.damaged:
         note(f"{numbers.plural(done.damaged, 'damaged frame')} set aside in quarantine/.")
 

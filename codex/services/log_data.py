@@ -298,7 +298,7 @@ def _whole_ids(log: SessionLog, names: Sequence[str]) -> dict[str, str]:
 def _said(log: SessionLog, sessions: Sequence[str]) -> dict[str, dict[int, Annotation]]:
     """What people said of the events of some sessions, by session and seq."""
     places = ", ".join("?" for _ in sessions)
-    rows = log.sql(f"select session, seq, rating, note, edit from annotations where session in ({places})", list(sessions)).fetchall()
+    rows = log.rows(f"select session, seq, rating, note, edit from annotations where session in ({places})", list(sessions))
     said: dict[str, dict[int, Annotation]] = {}
     for row in rows:
         said.setdefault(row[0], {})[row[1]] = Annotation(*row)

@@ -113,7 +113,7 @@ def stats(log: SessionLog, *, since: float | None = None, until: float | None = 
     values = [value for _, value in asked]
 
     def rows(query: str) -> list[tuple[Any, ...]]:
-        return log.sql(query, values).fetchall()
+        return log.rows(query, values)
 
     events, sessions, redacted = rows(f"select count(*), count(distinct session), coalesce(sum(redacted), 0)::bigint {source}")[0]
     kinds = rows(f"select kind, role, count(*) {source} group by all order by kind, count(*) desc, role")

@@ -12,7 +12,7 @@ import base64
 import fcntl
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,23 @@ from codex.core import clock, files
 from codex.core.errors import UserError, WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
+from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
-from codex.sessionlog.parts import FOLDER, days_of, quoted, read_segments, rows_of, workbench, write_day
+from codex.sessionlog.parts import (
+    FOLDER,
+    days_of,
+    mergeable,
+    quoted,
+    read_segments,
+    rows_of,
+    workbench,
+    write_day,
+    write_rollup,
+)
 from codex.sessionlog.segment import SUFFIX
-from codex.sessionlog.text import TextIndex
+from codex.sessionlog.text import IndexDamaged, TextIndex
 from codex.sessionlog.writer import cannot_write, make_folder
 
 if TYPE_CHECKING:
@@ -36,6 +47,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 600.0
 BATCH_BYTES: Final = 256 * 2**20
 SMALL_ROWS: Final = 1_000_000
+MERGE_BYTES: Final = 256 * 2**20  # what is merged at once; DuckDB, which may take 1 GiB, holds it more than once
 MERGE_AT: Final = 4  # this many small parts of one day become one
 
 
@@ -53,6 +65,7 @@ class Compacted:
         merged: parts that went into larger ones.
         damaged: frames that were set aside, in `quarantine/`.
         removed: files that nobody needs any more.
+        unmerged: why small parts stayed as they are, when that failed; empty when it did not.
     """
 
     segments: int = 0
@@ -60,6 +73,7 @@ class Compacted:
     merged: int = 0
     damaged: int = 0
     removed: int = 0
+    unmerged: str = ""
 
 
 @contextmanager
@@ -99,12 +113,13 @@ class Compactor:
     """
 
     def __init__(self, folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> None:
-        self._folder = folder
+        self.folder = folder
         self._grace = grace_seconds
         self._segments = folder / "segments"
         self._scratch = folder / "scratch"
         self.text = TextIndex(folder)
-        known = manifests.read(folder / manifests.NAME)
+        self._text_checked = False
+        known = manifests.read(folder)
         if known is None:
             raise manifests.damaged(folder)
         self.manifest: Manifest = known
@@ -115,27 +130,20 @@ class Compactor:
         Raises:
             WorkspaceError: the disk is full or fails; the log is as it was after the last step that succeeded.
         """
-        import duckdb
-
         try:
             self.clear_leftovers()
             done = Compacted()
-            with workbench(self._scratch) as connection:
-                for batch in self._batches():
+            with compacting(self.folder), workbench(self._scratch) as connection:
+                self._mend_rollup(connection)
+                for batch in self._batches(self._sealed()):
                     events, damaged = self._take(connection, batch)
                     done = Compacted(done.segments + len(batch), done.events + events, damaged=done.damaged + damaged)
-                merged = self._merge(connection)
+                merged, unmerged = self._merge(connection)
                 self.bring_text_up_to_date()
             removed = self.remove_retired()
-            return Compacted(done.segments, done.events, merged, done.damaged, removed)
+            return Compacted(done.segments, done.events, merged, done.damaged, removed, unmerged)
         except OSError as error:
-            raise cannot_write(self._folder, error) from error
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise WorkspaceError(
-                f"the session log in {str(self._folder)!r} cannot be compacted ({str(error).splitlines()[0]})",
-                "expected a disk with room for a second copy of the newest events",
-                "Free some room; nothing is lost, and the log stays readable as it is.",
-            ) from error
+            raise cannot_write(self.folder, error) from error
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -146,21 +154,28 @@ class Compactor:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         named = {file.name for file in (*self.manifest.parts, *self.manifest.retired)}
-        before = manifests.read(self._folder / manifests.BEFORE)
+        before = manifests.read_before(self.folder)
         for each in (self.manifest, *((before,) if before else ())):
             named |= {file.name for file in each.parts}
             named |= {each.sessions.name} if each.sessions else set()
-        for path in (*self._folder.glob(f"{FOLDER}/*/*"), *self._folder.glob("sessions-*.parquet")):
-            if str(path.relative_to(self._folder)) not in named:
+        for path in (*self.folder.glob(f"{FOLDER}/*/*"), *self.folder.glob("sessions-*.parquet")):
+            if str(path.relative_to(self.folder)) not in named:
                 path.unlink()
 
     # --- segments become parts ---
 
-    def _batches(self) -> Iterator[list[Path]]:
-        """Sealed segments, the oldest first, in groups that fit in memory."""
+    def take_again(self, names: Collection[str]) -> int:
+        """Read sealed segments of these names, which MANIFEST must not call done; gives how many events the parts lacked."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with workbench(self._scratch) as connection:
+            wanted = [path for path in self._sealed() if path.name in names]
+            return sum(self._take(connection, batch)[0] for batch in self._batches(wanted))
+
+    def _batches(self, paths: Sequence[Path]) -> Iterator[list[Path]]:
+        """Segments, in groups that fit in memory."""
         batch: list[Path] = []
         size = 0
-        for path in self._sealed():
+        for path in paths:
             batch.append(path)
             size += path.stat().st_size
             if size >= BATCH_BYTES:
@@ -170,7 +185,7 @@ class Compactor:
             yield batch
 
     def _sealed(self) -> list[Path]:
-        """Segments that nobody will write to any more: their writer has closed them, or is dead."""
+        """Segments, the oldest first, that nobody will write to any more: their writer has closed them, or is dead."""
         if not self._segments.is_dir():
             return []
         done = {each.name for each in self.manifest.done}
@@ -178,10 +193,12 @@ class Compactor:
         return [path for path in found if schema.readable(schema.version_of(path.name)) and not _growing(path)]
 
     def _take(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> tuple[int, int]:
+        if not self.manifest.generation:
+            self._publish()  # from now on parts without a MANIFEST say that it was lost
         damaged = read_segments(connection, batch, self._scratch)
         self._drop_compacted(connection)
         self._quarantine(damaged)
-        parts = [write_day(connection, "fresh", day, self._folder) for day in days_of(connection, "fresh")]
+        parts = [write_day(connection, "fresh", day, self.folder) for day in days_of(connection, "fresh")]
         sessions = self._roll(connection, parts)
         now = clock.now()
         self._publish(
@@ -193,7 +210,7 @@ class Compactor:
 
     def _drop_compacted(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Leave out events that a part has already: a segment may have been copied, or come late."""
-        if self.manifest.sessions is None:
+        if not self.manifest.parts:
             return
         connection.execute(
             f"create or replace temp table late as select r.id, r.started, r.last from {self._rollup()} r"
@@ -203,14 +220,28 @@ class Compactor:
         assert span is not None, "an aggregate gives one row"
         if span[0] is None:
             return
-        rows = rows_of(self._folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
+        rows = rows_of(self.folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
         connection.execute(
             f"delete from fresh where (session, seq) in (select session, seq from {rows} where session in (select id from late))"
         )
 
     def _rollup(self) -> str:
         file = self.manifest.sessions
-        return rollup.empty() if file is None else f"read_parquet({quoted(str(self._folder / file.name))})"
+        return self._rollup_of_parts() if file is None else f"read_parquet({quoted(str(self.folder / file.name))})"
+
+    def _rollup_of_parts(self) -> str:
+        """SQL for the rollup, made from the parts, which are what counts: a rollup may be missing or damaged."""
+        for part in self.manifest.parts:
+            if not manifests.looks_intact(self.folder, part):
+                raise damaged_part(part.name)
+        rows = rows_of(self.folder, self.manifest.parts)
+        return f"({rollup.of_events(rows)})" if self.manifest.parts else rollup.empty()
+
+    def _mend_rollup(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the rollup anew when it is not what was written."""
+        file = self.manifest.sessions
+        if self.manifest.parts and (file is None or not manifests.is_intact(self.folder, file)):
+            self._publish(sessions=self.write_rollup(connection, self._rollup_of_parts()))
 
     def _quarantine(self, damaged: Sequence[tuple[Path, Damage]]) -> None:
         """Keep what was skipped, byte for byte, for whoever wants to look."""
@@ -223,29 +254,19 @@ class Compactor:
                 raw = base64.b64encode(file.read(damage.size)).decode()
             by_segment.setdefault(path, []).append({"offset": damage.offset, "size": damage.size, "reason": damage.reason, "base64": raw})
         for path, entries in by_segment.items():
-            make_folder(self._folder / "quarantine")
-            files.write_atomic(self._folder / "quarantine" / f"{path.name}.json", json.dumps({"segment": path.name, "frames": entries}))
+            make_folder(self.folder / "quarantine")
+            files.write_atomic(self.folder / "quarantine" / f"{path.name}.json", json.dumps({"segment": path.name, "frames": entries}))
 
     def _roll(self, connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> StoredFile | None:
         """Write the rollup of what is published and of `parts`."""
         if not parts:
             return self.manifest.sessions
-        fresh = rollup.of_events(rows_of(self._folder, parts))
+        fresh = rollup.of_events(rows_of(self.folder, parts))
         return self.write_rollup(connection, f"(select * from {self._rollup()} union all by name {fresh})")
 
     def write_rollup(self, connection: duckdb.DuckDBPyConnection, rows: str) -> StoredFile:
-        """Write a rollup, folded from the rollup rows of `rows`, sorted by id; synced, not yet published."""
-        import secrets
-
-        path = self._folder / f"sessions-{self.manifest.generation + 1:08}-{secrets.token_hex(4)}.parquet"
-        connection.execute(
-            f"copy (select {', '.join(rollup.TYPES)} from ({rollup.folded(rows)}) order by id) to {quoted(str(path))}"
-            " (format parquet, compression zstd, row_group_size 16384)"
-        )
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        files.fsync_folder(self._folder)
-        return manifests.stored(self._folder, path.name)
+        """See `parts.write_rollup`."""
+        return write_rollup(connection, rows, self.folder, self.manifest.generation + 1)
 
     def _publish(self, **changes: object) -> None:
         """Publish the manifest with `changes`; files that it stops naming are retired."""
@@ -254,33 +275,48 @@ class Compactor:
         after = {file.name for file in (*wanted.parts, *((wanted.sessions,) if wanted.sessions else ()))}
         now = clock.now()
         retired = tuple(Retired(name=file.name, since=now) for file in before if file.name not in after)
-        self.manifest = manifests.publish(self._folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
+        self.manifest = manifests.publish(self.folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
 
     publish = _publish
 
     # --- small parts become large ---
 
-    def _merge(self, connection: duckdb.DuckDBPyConnection) -> int:
-        merged = 0
+    def _merge(self, connection: duckdb.DuckDBPyConnection) -> tuple[int, str]:
+        """Merge small parts; gives how many, and why it failed when it did: that is no reason to leave everything else undone."""
+        merged, unmerged = 0, ""
+        connection.execute("drop table if exists fresh")  # it takes memory that a merge needs
         for day in sorted({part.day for part in self.manifest.parts}):
-            small = [part for part in self.manifest.parts if part.day == day and part.rows < SMALL_ROWS]
-            if len(small) >= MERGE_AT:
-                self.bring_text_up_to_date()
-                small = [part for part in self.manifest.parts if part.name in {each.name for each in small}]
-                self.replace(connection, day, small, rows_of(self._folder, small))
-                merged += len(small)
+            try:
+                with compacting(self.folder):
+                    merged += self._merge_day(connection, day)
+            except OSError as error:
+                unmerged = str(cannot_write(self.folder, error))
+            except WorkspaceError as error:
+                unmerged = str(error)
+            connection.execute("drop table if exists merging")
+        return merged, unmerged
+
+    def _merge_day(self, connection: duckdb.DuckDBPyConnection, day: str) -> int:
+        small = [part for part in self.manifest.parts if part.day == day and part.rows < SMALL_ROWS]
+        merged = 0
+        for group in mergeable(connection, self.folder, small, least=MERGE_AT, limit=MERGE_BYTES) if len(small) >= MERGE_AT else ():
+            self.bring_text_up_to_date()
+            names = {part.name for part in group}
+            parts = [part for part in self.manifest.parts if part.name in names]
+            self.replace(connection, day, parts, rows_of(self.folder, parts))
+            merged += len(parts)
         return merged
 
     def replace(self, connection: duckdb.DuckDBPyConnection, day: str, old: Sequence[Part], rows: str) -> None:
         """Put `rows` in the place of the parts `old` of a day, whose sums are checked first, lest damage be written anew."""
         for part in old:
-            if manifests.sha256(self._folder / part.name) != part.sha256:
+            if manifests.sha256(self.folder / part.name) != part.sha256:
                 raise damaged_part(part.name)
         connection.execute(f"create or replace temp table merging as select * from {rows}")
         names = {part.name for part in old}
         kept = [part for part in self.manifest.parts if part.name not in names]
         empty = connection.execute("select count(*) from merging").fetchone() == (0,)
-        new = [] if empty else [write_day(connection, "merging", day, self._folder)]
+        new = [] if empty else [write_day(connection, "merging", day, self.folder)]
         new = [part.model_copy(update={"indexed": all(each.indexed for each in old)}) for part in new]
         connection.execute("drop table merging")
         self._publish(parts=(*kept, *new))
@@ -288,11 +324,23 @@ class Compactor:
     # --- text ---
 
     def bring_text_up_to_date(self) -> None:
-        """Put the rows of every part that the text index lacks into it."""
-        if not self.text.exists():
-            self.manifest = self.manifest.model_copy(
-                update={"parts": tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts)}
-            )
+        """Put the rows of every part that the text index lacks into it; a damaged one is made anew from the parts."""
+        if not self._text_checked and (not self.text.exists() or self.text.damage() is not None):
+            self._forget_text()
+        self._text_checked = True
+        try:
+            self._index_waiting()
+        except IndexDamaged:  # in a way that no sum tells
+            self._forget_text()
+            self._index_waiting()
+
+    def _forget_text(self) -> None:
+        """Remove the text index, after MANIFEST says of no part that it is in there."""
+        if any(part.indexed for part in self.manifest.parts):
+            self._publish(parts=tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts))
+        self.text.remove()
+
+    def _index_waiting(self) -> None:
         waiting = [part for part in self.manifest.parts if not part.indexed]
         if not waiting:
             return
@@ -309,7 +357,7 @@ class Compactor:
     def remove_retired(self) -> int:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
         late = clock.now() - self._grace
-        before = manifests.read(self._folder / manifests.BEFORE) or Manifest()
+        before = manifests.read_before(self.folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
         done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]
@@ -319,7 +367,7 @@ class Compactor:
         for each in done:
             (self._segments / each.name).unlink(missing_ok=True)
         for each in retired:
-            (self._folder / each.name).unlink(missing_ok=True)
+            (self.folder / each.name).unlink(missing_ok=True)
         if done:
             files.fsync_folder(self._segments)
         self._publish(

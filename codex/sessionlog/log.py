@@ -20,6 +20,7 @@ from codex.core.paths import Workspace
 from codex.sessionlog import annotations
 from codex.sessionlog.annotations import Annotation
 from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor, only_one
+from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.frames import encode
 from codex.sessionlog.locks import SessionLock
@@ -233,6 +234,16 @@ class SessionLog:
         """
         return self._lookup.query(query, parameters)
 
+    def rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query, as of `sql`; what DuckDB meets in a damaged part while it reads is said in our words.
+
+        Raises:
+            UserError: the query is not one SELECT, or DuckDB cannot make sense of it.
+            WorkspaceError: a part cannot be read.
+        """
+        with reading(self.folder):
+            return self.sql(query, parameters).fetchall()
+
     def annotate(
         self, session: str, seq: int, *, rating: int | None = None, note: str | None = None, edit: str | None = None
     ) -> Annotation:
@@ -256,7 +267,7 @@ class SessionLog:
 
     def annotations(self, session: str) -> dict[int, Annotation]:
         """What was said of the events of `session`, by seq."""
-        rows = self.sql("select session, seq, rating, note, edit from annotations where session = ?", [session]).fetchall()
+        rows = self.rows("select session, seq, rating, note, edit from annotations where session = ?", [session])
         return {row[1]: Annotation(*row) for row in rows}
 
     def ingest(self, events: Iterable[Event]) -> Ingested:

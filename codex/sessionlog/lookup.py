@@ -11,6 +11,7 @@ from codex.core import clock
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import annotations, schema, text
+from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest
 from codex.sessionlog.parts import rows_of
@@ -119,7 +120,8 @@ class Lookup:
 
     def _ask(self, question: str, parameters: Sequence[Any], among: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a question of our own to the views of the log as it is now."""
-        return self._cursor(among).execute(question, list(parameters)).fetchall()
+        with reading(self._store.folder):
+            return self._cursor(among).execute(question, list(parameters)).fetchall()
 
     def _cursor(self, among: Any = None) -> duckdb.DuckDBPyConnection:
         """A connection of its own, for its answer may be read long after the next question; with the table `among`, if any."""
@@ -179,11 +181,14 @@ class Lookup:
         among = self._among(selection.where, "events", among)
         if among is not None:
             conditions.append("(session, seq) in (select session, seq from among)")
-        rows = self._cursor(among).execute(
-            f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq", parameters
-        )
-        while stretch := rows.fetchmany(FETCH_ROWS):
+        query = f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq"
+        with reading(self._store.folder):
+            rows = self._cursor(among).execute(query, parameters)
+            stretch = rows.fetchmany(FETCH_ROWS)
+        while stretch:
             yield from map(event_of, stretch)
+            with reading(self._store.folder):
+                stretch = rows.fetchmany(FETCH_ROWS)
 
     # --- words ---
 
@@ -225,12 +230,15 @@ class Lookup:
     def ranked(self, words: str, selection: Selection, *, limit: int = 20, offset: int = 0, prefix: bool = False) -> list[text.Found]:
         """Which events have all `words`, the best first, without their texts."""
         self._store.refresh()
+        if limit + offset < 1:  # tantivy panics
+            return []
         best: dict[tuple[str, int], text.Found] = {}
-        for index in self._indexes():
-            query = text.query_of(index, words, selection, prefix=prefix)
-            if query is not None:
-                for found in text.look(index, query, limit + offset):
-                    best.setdefault((found.session, found.seq), found)
+        with self._disk.in_words():
+            for index in self._indexes():
+                query = text.query_of(index, words, selection, prefix=prefix)
+                if query is not None:
+                    for found in text.look(index, query, limit + offset):
+                        best.setdefault((found.session, found.seq), found)
         ordered = sorted(best.values(), key=lambda found: (-found.score, found.session, found.seq))
         return ordered[offset : offset + limit]
 

@@ -98,6 +98,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def looks_intact(folder: Path, file: StoredFile) -> bool:
+    """Whether a file has the size and time that it was published with."""
+    try:
+        state = (folder / file.name).stat()
+    except OSError:
+        return False
+    return (state.st_size, state.st_mtime_ns) == (file.size, file.modified)
+
+
+def is_intact(folder: Path, file: StoredFile) -> bool:
+    """Whether a file has the content that it was published with."""
+    try:
+        return sha256(folder / file.name) == file.sha256
+    except OSError:
+        return False
+
+
 def encode(manifest: Manifest) -> bytes:
     """`manifest` as the content of its file."""
     body = manifest.model_dump_json().encode().removesuffix(b"}")
@@ -115,13 +132,30 @@ def decode(data: bytes) -> Manifest | None:
         return None
 
 
-def read(path: Path) -> Manifest | None:
-    """The manifest in `path`: an empty one when there is none, None when it is damaged."""
+def read(folder: Path) -> Manifest | None:
+    """The manifest of the log in `folder`: an empty one when it never had one; None when it is damaged, or gone."""
+    path = folder / NAME
+    while True:
+        try:
+            return decode(path.read_bytes())
+        except FileNotFoundError:
+            if not _had_one(folder):
+                return Manifest()
+        if not path.exists():  # else the first one was published while we looked
+            return None
+
+
+def _had_one(folder: Path) -> bool:
+    """Whether there is what no log has before its first MANIFEST: that one is published before the first part is written."""
+    return (folder / BEFORE).exists() or next(folder.glob("parts/*/*"), None) is not None
+
+
+def read_before(folder: Path) -> Manifest | None:
+    """The manifest before the present one; None when there is none, or it is damaged."""
     try:
-        data = path.read_bytes()
+        return decode((folder / BEFORE).read_bytes())
     except FileNotFoundError:
-        return Manifest()
-    return decode(data)
+        return None
 
 
 def publish(folder: Path, manifest: Manifest) -> Manifest:
@@ -132,8 +166,9 @@ def publish(folder: Path, manifest: Manifest) -> Manifest:
     """
     following = manifest.model_copy(update={"generation": manifest.generation + 1})
     path = folder / NAME
-    if path.exists():
-        files.write_atomic(folder / BEFORE, path.read_bytes())
+    data = path.read_bytes() if path.exists() else b""
+    if decode(data) is not None:  # a damaged one mends nothing
+        files.write_atomic(folder / BEFORE, data)
     files.write_atomic(path, encode(following))
     return following
 
@@ -163,12 +198,13 @@ class Manifests:
         """
         with self._lock:
             try:
-                while (state := self._state()) != self._known[0]:
-                    manifest = read(self._path)
+                while (state := self._state()) != self._known[0] or (state is None and _had_one(self._folder)):
+                    manifest = read(self._folder)
+                    if self._state() != state:
+                        continue
                     if manifest is None:
                         raise damaged(self._folder)
-                    if self._state() == state:
-                        self._known = state, manifest
+                    self._known = state, manifest
             except OSError as error:
                 raise cannot_read(self._folder, error) from error
             return self._known[1]
@@ -188,9 +224,10 @@ def cannot_read(folder: Path, error: OSError) -> WorkspaceError:
 
 
 def damaged(folder: Path) -> WorkspaceError:
-    """What a damaged manifest is called."""
+    """What a manifest that is damaged, or gone, is called."""
+    there = (folder / NAME).exists()
     return WorkspaceError(
-        f"the session log's list of parts, {str(folder / NAME)!r}, is damaged",
-        "expected the checksum that it was written with",
+        f"the session log's list of parts, {str(folder / NAME)!r}, is {'damaged' if there else 'missing'}",
+        "expected the checksum that it was written with" if there else "expected it beside the parts that it names",
         "Mend it: `codex-ml logs doctor --repair`. No event is lost by that.",
     )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from codex.core import files
 from codex.core.events import Role
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog import schema
+from codex.sessionlog import rollup, schema
 from codex.sessionlog.frames import Damage, parse, plain_lines
-from codex.sessionlog.manifest import Part
+from codex.sessionlog.manifest import Part, StoredFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -183,6 +183,41 @@ def _synced(folder: Path, path: Path, day: str, facts: tuple[Any, ...]) -> Part:
     known = manifests.stored(folder, str(path.relative_to(folder)))
     rows, first, last = facts
     return Part(**known.model_dump(), day=day, rows=rows, first=first, last=last, schema_version=schema.VERSION)
+
+
+def write_rollup(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, generation: int) -> StoredFile:
+    """Write a rollup, folded from the rollup rows of `rows`, sorted by id; synced, not yet published."""
+    path = folder / f"sessions-{generation:08}-{secrets.token_hex(4)}.parquet"
+    connection.execute(
+        f"copy (select {', '.join(rollup.TYPES)} from ({rollup.folded(rows)}) order by id) to {quoted(str(path))}"
+        " (format parquet, compression zstd, row_group_size 16384)"
+    )
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    files.fsync_folder(folder)
+    return manifests.stored(folder, path.name)
+
+
+def uncompressed_bytes(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> int:
+    """How much a part holds before compression, as its footer says."""
+    query = "select coalesce(sum(total_uncompressed_size), 0)::bigint from parquet_metadata(?)"
+    return int(connection.execute(query, [str(folder / part.name)]).fetchall()[0][0])
+
+
+def mergeable(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequence[Part], *, least: int, limit: int) -> list[list[Part]]:
+    """Groups of at least `least` of these parts, each with at most `limit` bytes before compression."""
+    groups: list[list[Part]] = [[]]
+    held = 0
+    for part in sorted(parts, key=lambda part: part.first):
+        size = uncompressed_bytes(connection, folder, part)
+        if size > limit / least:
+            continue  # large enough as it is
+        if held + size > limit:
+            groups.append([])
+            held = 0
+        groups[-1].append(part)
+        held += size
+    return [group for group in groups if len(group) >= least]
 
 
 def rows_of(folder: Path, parts: Sequence[Part]) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from codex.core import clock
 from codex.core.errors import UserError
 from codex.sessionlog import annotations, rollup, schema
+from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.parts import quoted, rows_of
 from codex.sessionlog.reader import LogReader, read_again
@@ -137,9 +138,10 @@ def define_views(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     live = {"attributes": "attributes::json as attributes", "time": f"{schema.INSTANT} as time", "day": f"{schema.INSTANT}::date as day"}
     unstored = ", ".join(live.get(name, name) for name in schema.EVENTS)
     rows = f"select {stored} from {rows_of(store.folder, store.parts)} union all select {unstored} from live_event_rows"
-    connection.execute(f"create or replace view events as {rows}")
-    connection.execute(f"create or replace view sessions as {_sessions(store)}")
-    connection.execute(f"create or replace view annotations as {annotations.VIEW}")
+    with reading(store.folder):  # DuckDB looks into the parts for their columns
+        connection.execute(f"create or replace view events as {rows}")
+        connection.execute(f"create or replace view sessions as {_sessions(store)}")
+        connection.execute(f"create or replace view annotations as {annotations.VIEW}")
 
 
 def _files(store: Store) -> list[str]:

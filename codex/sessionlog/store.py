@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex.core import clock
-from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
+from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest, Manifests, Part, StoredFile
 from codex.sessionlog.parts import quoted, rows_of
@@ -100,13 +100,7 @@ class Store:
     def sum_again(self) -> None:
         """Compare every file of the compacted log with its sum, whatever it looks like."""
         with self._lock:
-            self.damaged = tuple(file.name for file in self._files(self.manifest) if not self._sums_up(file))
-
-    def _sums_up(self, file: StoredFile) -> bool:
-        try:
-            return manifests.sha256(self.folder / file.name) == file.sha256
-        except OSError:
-            return False
+            self.damaged = tuple(file.name for file in self._files(self.manifest) if not manifests.is_intact(self.folder, file))
 
     @property
     def parts(self) -> list[Part]:
@@ -154,23 +148,15 @@ class Store:
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a question of our own."""
-        import duckdb
-
-        try:
+        with reading(self.folder):
             return self.cursor().execute(query, list(parameters)).fetchall()
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise WorkspaceError(
-                f"the session log in {str(self.folder)!r} cannot be read ({str(error).splitlines()[0]})",
-                "expected the parts that MANIFEST names",
-                "Look with `codex-ml logs doctor`.",
-            ) from error
 
     def rollup(self) -> str:
-        """SQL for the rollup of the parts; made from the parts themselves when its file cannot be read."""
+        """SQL for the rollup of the parts; made from the parts themselves when its file is not what was written, or there is none."""
         file = self.manifest.sessions
-        if file is None:
+        if not self.parts:
             return rollup.empty()
-        if file.name in self.damaged:
+        if file is None or file.name in self.damaged:
             return f"({rollup.of_events(rows_of(self.folder, self.parts))})"
         return f"read_parquet({quoted(str(self.folder / file.name))})"
 
@@ -228,9 +214,9 @@ class Store:
                 continue
             cursor, rows = self.cursor(), rows_of(self.folder, parts)
             for session, seq in keys:
-                found = cursor.execute(
-                    f"select {_EVENT_COLUMNS} from {rows} where session = {quoted(session)} and seq = {int(seq)}"
-                ).fetchone()
+                query = f"select {_EVENT_COLUMNS} from {rows} where session = {quoted(session)} and seq = {int(seq)}"
+                with reading(self.folder):
+                    found = cursor.execute(query).fetchone()
                 if found is not None:
                     yield event_of(found)
 

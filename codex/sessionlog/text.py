@@ -7,8 +7,12 @@ whatever stands under that name was removed, so that a compactor which dies in b
 from __future__ import annotations
 
 import functools
+import json
+import os
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from codex.core.errors import WorkspaceError
+from codex.sessionlog.failures import has_no_room, is_tantivy, plainly
 from codex.sessionlog.manifest import Part
 from codex.sessionlog.parts import rows_of, workbench
 from codex.sessionlog.selection import Selection
@@ -28,8 +33,14 @@ FOLDER: Final = "text-1"  # another number when the fields change: then the inde
 TOKENIZER: Final = "words"
 WRITER_BYTES: Final = 100_000_000
 FETCH_ROWS: Final = 10_000
+_ENDINGS: Final = ("idx", "pos", "term", "store", "fast", "fieldnorm")
+_MAGIC: Final = 1337
 COLUMNS: Final = "session, seq, day, role, kind, tool, model, content"
 _WORD = re.compile(r"\w+")
+
+
+class IndexDamaged(WorkspaceError):
+    """The text index is not what was written; compaction makes it anew."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +126,42 @@ class TextIndex:
         self._as_of: object = None
 
     def exists(self) -> bool:
-        """Whether there is one that can be opened."""
-        import tantivy
+        """Whether there is one; whether it can be opened is another question."""
+        return (self._path / "meta.json").is_file()
 
-        return self._path.is_dir() and bool(tantivy.Index.exists(str(self._path)))
+    def damage(self) -> str | None:
+        """What is wrong with its files by tantivy's own sums, read whole; None when nothing is."""
+        try:
+            segments = json.loads((self._path / "meta.json").read_bytes())["segments"]
+            managed = set(json.loads((self._path / ".managed.json").read_bytes()))
+            for name in (name for segment in segments for name in _files_of(segment)):
+                if name not in managed or not _sums_up(self._path / name):
+                    return f"{name!r} is not what was written"
+            with self.in_words():
+                _register(tantivy_index(self._path))
+        except IndexDamaged as error:
+            return error.problems[0].what
+        except OSError as error:
+            return f"{Path(str(error.filename)).name!r} cannot be read ({error.strerror or error})"
+        except (ValueError, KeyError, TypeError):
+            return "its list of files is not what was written"
+        return None
+
+    @contextmanager
+    def in_words(self) -> Generator[None]:
+        """Say an error of tantivy's in our words.
+
+        Raises:
+            IndexDamaged: it cannot read its files, or reads nonsense.
+            WorkspaceError: the disk is full.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if not is_tantivy(error):
+                raise
+            self._index = None
+            raise self._said(error) from error
 
     def remove(self) -> None:
         """Remove it; the compactor makes it anew from the parts."""
@@ -127,22 +170,25 @@ class TextIndex:
 
     @contextmanager
     def writing(self) -> Generator[Writing]:
-        """Change the index; what was changed counts when the block ends without an error. For the one compactor only."""
+        """Change the index; what was changed counts when the block ends without an error. For the one compactor only.
+
+        Raises:
+            IndexDamaged: it cannot be read.
+            WorkspaceError: the disk is full.
+        """
         import tantivy
 
         self._path.mkdir(parents=True, exist_ok=True)
-        try:
+        with self.in_words():
             index = _register(tantivy.Index(make_schema(), path=str(self._path), reuse=True))
             writer = index.writer(heap_size=WRITER_BYTES, num_threads=1)
-        except ValueError as error:
-            raise self._damaged(error) from error
-        try:
-            yield Writing(self._folder, writer)
-        except BaseException:
-            writer.rollback()
-            raise
-        writer.commit()
-        writer.wait_merging_threads()
+            try:
+                yield Writing(self._folder, writer)
+            except BaseException:
+                _roll_back(writer)
+                raise
+            writer.commit()
+            writer.wait_merging_threads()
 
     def open(self, as_of: object = None) -> tantivy.Index:
         """The index, as it was committed last.
@@ -150,24 +196,68 @@ class TextIndex:
         Args:
             as_of: what it belongs to (a manifest); with the same object as before it is not looked for anew, for that takes long.
         """
-        import tantivy
-
-        try:
+        with self.in_words():
             if self._index is None:
-                self._index = _register(tantivy.Index.open(str(self._path)))
+                self._index = _register(tantivy_index(self._path))
             if as_of is None or as_of is not self._as_of:
                 self._index.reload()
                 self._as_of = as_of
-        except ValueError as error:
-            raise self._damaged(error) from error
-        return self._index
+            return self._index
 
-    def _damaged(self, error: ValueError) -> WorkspaceError:
-        return WorkspaceError(
-            f"the text index {str(self._path)!r} cannot be read ({error})",
+    def _said(self, error: BaseException) -> WorkspaceError:
+        if has_no_room(error):
+            return WorkspaceError(
+                f"the text index {str(self._path)!r} cannot be written ({plainly(error)})",
+                "expected a disk with room for it",
+                "Free some room; nothing is lost, and what it lacks is found all the same.",
+            )
+        return IndexDamaged(
+            f"the text index {str(self._path)!r} cannot be read ({plainly(error)})",
             "expected the index that compaction keeps",
             "Have it made anew: `codex-ml logs doctor --repair`.",
         )
+
+
+def tantivy_index(path: Path) -> Any:
+    """The index in a folder, opened."""
+    import tantivy
+
+    return tantivy.Index.open(str(path))
+
+
+def _roll_back(writer: Any) -> None:
+    """Forget what was not committed; what is wrong already is said by the error that led here."""
+    try:
+        writer.rollback()
+    except BaseException as error:
+        if not is_tantivy(error):
+            raise
+
+
+def _files_of(segment: dict[str, Any]) -> Iterator[str]:
+    """The names of a segment's files, as meta.json describes it."""
+    stem = segment["segment_id"].replace("-", "")
+    yield from (f"{stem}.{ending}" for ending in _ENDINGS)
+    if segment["deletes"] is not None:
+        yield f"{stem}.{segment['deletes']['opstamp']}.del"
+
+
+def _sums_up(path: Path) -> bool:
+    """Whether a file of tantivy's has the CRC32 that it ends with: content, JSON with the sum, the JSON's length, 1337."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        length, magic = struct.unpack("<II", file.read(8).rjust(8, b"\0"))
+        left = size - 8 - length
+        if magic != _MAGIC or left < 0:
+            return False
+        file.seek(left)
+        wanted = json.loads(file.read(length))["crc"]
+        file.seek(0)
+        crc = 0
+        while left and (chunk := file.read(min(left, 2**20))):
+            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+        return crc == wanted
 
 
 class TextInMemory:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from codex.core import clock, numbers
+from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.core.paths import Workspace
 from codex.sessionlog import SessionLog
@@ -210,7 +212,7 @@ def test_purge_of_no_log_makes_none(cli: Cli, surroundings: Workspace) -> None:
 def test_compact_says_what_it_did_and_that_there_is_nothing_left(cli: Cli) -> None:
     assert cli("logs", "compact").out == "120 events of 4 segments compacted.\n"
     assert cli("logs", "compact").out == "Nothing to compact.\n"
-    assert cli("logs", "compact", "--json").json == {"segments": 0, "events": 0, "merged": 0, "damaged": 0, "removed": 0}
+    assert cli("logs", "compact", "--json").json == {"segments": 0, "events": 0, "merged": 0, "damaged": 0, "removed": 0, "unmerged": ""}
 
 
 def test_compact_with_another_at_it_says_to_wait(cli: Cli, log: SessionLog) -> None:
@@ -243,6 +245,48 @@ def test_doctor_names_what_is_damaged_and_mends_it(cli: Cli, log: SessionLog) ->
     assert mended.out.startswith("mended  MANIFEST was damaged: ")
     assert "120 events in" in mended.out and mended.out.endswith("nothing is lost.\n")
     assert cli("logs", "doctor", "--json").json["ok"]
+
+
+def test_doctor_says_how_many_events_a_repair_could_not_save(cli: Cli, log: SessionLog) -> None:
+    log.compact(grace_seconds=0)
+    log.compact(grace_seconds=0)
+    (path, *_) = sorted(log.folder.glob("parts/*/*"))
+    rows = log.sql(f"select count(*) from events where day = '{path.parent.name}'").fetchall()[0][0]
+    path.write_bytes(path.read_bytes()[:-100])
+    answer = cli("logs", "doctor", "--repair")
+    assert answer.code == 1
+    assert f"{rows} events are lost.\n" in answer.out and f"{rows} events of 1 damaged parts are lost" in answer.out
+    assert answer.out.endswith("not all is well.\n")
+    again = cli("logs", "doctor", "--json")
+    assert again.code == 1 and {finding["harm"] for finding in again.json["findings"]} >= {"events lost"}
+
+
+def test_part_that_changed_under_its_old_time_is_said_in_words_by_every_command(cli: Cli, log: SessionLog, tmp_path: Path) -> None:
+    log.compact()
+    for part in log.folder.glob("parts/*/*"):
+        state, data = part.stat(), bytearray(part.read_bytes())
+        data[200:-400] = [byte ^ 0x5A for byte in data[200:-400]]
+        part.write_bytes(data)
+        os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
+    commands = ["search verdict", "stats", "tail", "dataset --preview --role assistant", "show s-1"]
+    for command in (*commands, *(f"export {tmp_path}/x.{ending}" for ending in ("ndjson", "db", "json"))):
+        answer = cli("logs", *command.split())
+        assert answer.code == 2 and "Look with `codex-ml logs doctor`." in answer.err, command
+    assert list(tmp_path.glob("x.*")) == []
+
+
+def test_compact_says_why_small_parts_stay(cli: Cli, log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codex.sessionlog import compactor
+
+    def refuse(*_: object) -> None:
+        raise WorkspaceError("the parts are too large", "expected them to fit in memory", "Do this.")
+
+    monkeypatch.setattr(compactor.Compactor, "replace", refuse)
+    monkeypatch.setattr(compactor, "MERGE_AT", 1)
+    answer = cli("logs", "compact")
+    assert answer.code == 0
+    assert answer.err == "Small parts were not merged: the parts are too large; expected them to fit in memory. Do this.\n"
+    assert log.search("verdict")
 
 
 def test_doctor_of_no_log_finds_nothing_and_makes_nothing(cli: Cli, surroundings: Workspace) -> None:

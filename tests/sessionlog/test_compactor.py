@@ -62,6 +62,58 @@ def test_many_compactions_merge_small_parts_and_lose_nothing(log: SessionLog) ->
     assert len(list((log.folder / "parts").glob("*/*.parquet"))) < 2 * compactor.MERGE_AT
 
 
+def test_parts_are_merged_up_to_a_bound_of_bytes(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    monkeypatch.setattr(compactor, "MERGE_BYTES", 60_000)
+    events = some_events(900, days=1)
+    for number in range(9):
+        stretch = [event.model_copy(update={"content": event.content * 5}) for event in events[number * 100 : (number + 1) * 100]]
+        write_segments(log.folder, stretch, count=1, seed=number)
+        assert log.compact(grace_seconds=0).unmerged == ""
+    parts = Compactor(log.folder).manifest.parts
+    sizes = [
+        duckdb.execute(f"select sum(total_uncompressed_size) from parquet_metadata('{log.folder / part.name}')").fetchall()[0][0]
+        for part in parts
+    ]
+    assert sum(sizes) > 60_000 > max(sizes) and sum(part.rows for part in parts) == 900
+    assert sum(size <= 60_000 / compactor.MERGE_AT for size in sizes) < compactor.MERGE_AT
+
+
+def test_failed_merge_leaves_nothing_else_undone(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    def fail(*_: object) -> None:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate data (1.0 GiB/1.0 GiB used)")
+
+    events = some_events(500, days=1)
+    for number in range(5):
+        write_segments(log.folder, events[number * 100 : (number + 1) * 100], count=1, seed=number)
+        with monkeypatch.context() as patching:
+            patching.setattr(Compactor, "replace", fail)
+            done = log.compact(grace_seconds=0)
+        assert done.events == 100
+        assert ("fit in memory" in done.unmerged and "disk" not in done.unmerged) == (number >= compactor.MERGE_AT - 1)
+        assert all(part.indexed for part in Compactor(log.folder).manifest.parts)
+    assert all_of(log) == by_key(events)
+    assert len(list((log.folder / "segments").iterdir())) <= 1
+    assert log.purge(events[-1].ts + 1).events == 500
+
+
+def test_rollup_that_is_damaged_or_gone_is_made_anew(log: SessionLog) -> None:
+    events = some_events(300)
+    write_segments(log.folder, events[:200], seed=1)
+    log.compact()
+    for number, damage in enumerate((lambda path: path.write_bytes(b"no parquet"), Path.unlink)):
+        (path,) = (log.folder / file.name for file in [Compactor(log.folder).manifest.sessions] if file)
+        damage(path)
+        write_segments(log.folder, events[200 + number * 50 : 250 + number * 50], count=1, seed=10 + number)
+        assert all_of(SessionLog(log.folder)) == by_key(events[: 250 + number * 50])
+        assert log.compact().events == 50
+        assert all_of(SessionLog(log.folder)) == by_key(events[: 250 + number * 50])
+        assert log.check().ok
+
+
 def test_event_that_comes_again_counts_once(log: SessionLog) -> None:
     events = some_events(300)
     (first, *_) = write_segments(log.folder, events, count=3)

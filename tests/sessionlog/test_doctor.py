@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from codex.core import files
+from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import SessionLog, manifest
+from codex.sessionlog import SessionLog, doctor, manifest
+from codex.sessionlog.compactor import Compacted, Compactor
 from codex.sessionlog.doctor import examine, repair
+from codex.sessionlog.manifest import sha256
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 
@@ -31,7 +37,7 @@ def compacted(log: SessionLog, events: list[Event]) -> SessionLog:
 
 
 def current(log: SessionLog) -> manifest.Manifest:
-    found = manifest.read(log.folder / manifest.NAME)
+    found = manifest.read(log.folder)
     assert found is not None
     return found
 
@@ -71,12 +77,21 @@ def break_manifest(log: SessionLog) -> None:
     flip(log.folder / manifest.NAME)
 
 
+def lose_manifest(log: SessionLog) -> None:
+    (log.folder / manifest.NAME).unlink()
+
+
+def lose_both_manifests(log: SessionLog) -> None:
+    (log.folder / manifest.NAME).unlink()
+    (log.folder / manifest.BEFORE).unlink()
+
+
 def break_both_manifests(log: SessionLog) -> None:
     flip(log.folder / manifest.NAME)
     flip(log.folder / manifest.BEFORE)
 
 
-DAMAGE = [touch_rollup, lose_text, break_text, break_manifest, break_both_manifests]
+DAMAGE = [touch_rollup, lose_text, break_text, break_manifest, break_both_manifests, lose_manifest, lose_both_manifests]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
@@ -94,6 +109,88 @@ def test_damage_that_costs_no_event_is_named_and_mended(
     assert {(hit.event.session, hit.event.seq) for hit in log.search("verdict", limit=500)} == hits
     left = [finding for finding in examine(compacted.folder).findings if finding.harm != "none"]
     assert left == []
+
+
+@pytest.mark.parametrize("lose", [lose_manifest, lose_both_manifests], ids=lambda lose: lose.__name__)
+def test_parts_without_manifest_are_damage_and_never_removed(compacted: SessionLog, lose: Callable[[SessionLog], None]) -> None:
+    parts = set(compacted.folder.glob("parts/*/*"))
+    lose(compacted)
+    for log in (compacted, SessionLog(compacted.folder)):  # one that has read it before, and one that has not
+        with pytest.raises(WorkspaceError, match=r"MANIFEST', is missing.*doctor --repair"):
+            log.sessions()
+        with pytest.raises(WorkspaceError, match="missing"):
+            log.compact(grace_seconds=0)
+    assert not examine(compacted.folder).ok
+    assert set(compacted.folder.glob("parts/*/*")) == parts
+
+
+class Killed(BaseException):
+    """Stands for signal 9."""
+
+
+class Resting(Compactor):
+    """Leaves what follows a repair to the tests of compaction, which are slow."""
+
+    def run(self) -> Compacted:
+        return Compacted()
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Die at the `step`-th change of the disk that counts; an odd one is before it, an even one after it."""
+    left = [step]
+
+    def dying(home: object, name: str) -> None:
+        real = getattr(home, name)
+
+        def change(*arguments: object, **options: object) -> object:
+            for after in (False, True):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Killed
+                if not after:
+                    result = real(*arguments, **options)
+            return result
+
+        monkeypatch.setattr(home, name, change)
+
+    for home, name in ((files, "write_atomic"), (os, "link"), (Path, "unlink"), (shutil, "rmtree")):
+        dying(home, name)
+
+
+@pytest.mark.parametrize("damage", [break_manifest, break_both_manifests, lose_both_manifests], ids=lambda damage: damage.__name__)
+def test_repair_that_is_killed_at_any_step_loses_nothing(
+    compacted: SessionLog, events: list[Event], damage: Callable[[SessionLog], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(compacted)
+    monkeypatch.setattr(doctor, "Compactor", Resting)
+    for step in range(1, 200):
+        folder = tmp_path / str(step)
+        shutil.copytree(compacted.folder, folder)
+        try:
+            with pytest.MonkeyPatch.context() as patching:
+                kill_at(patching, step)
+                repair(folder)
+            break
+        except Killed:
+            with contextlib.suppress(WorkspaceError):
+                SessionLog(folder).compact(grace_seconds=0)
+            repair(folder)
+            assert by_key(SessionLog(folder).scan()) == by_key(events), step
+    assert 3 < step < 199
+
+
+def test_log_never_has_a_part_before_it_has_a_manifest(log: SessionLog, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    write_segments(log.folder, events)
+    with pytest.raises(Killed), monkeypatch.context() as patching:
+        patching.setattr(Compactor, "_roll", die)
+        log.compact()
+    assert list(log.folder.glob("parts/*/*"))
+    assert by_key(log.scan()) == by_key(events) == by_key(SessionLog(log.folder).scan())
+    assert log.compact().events == len(events)
+    assert by_key(log.scan()) == by_key(events)
 
 
 def test_damaged_part_whose_segments_are_there_loses_nothing(compacted: SessionLog, events: list[Event]) -> None:
@@ -114,11 +211,72 @@ def test_damaged_part_without_segments_is_set_aside_and_the_rest_stays(compacted
     oldest = current(compacted).parts[0]
     lost = set(duckdb.execute(f"select session, seq from '{compacted.folder / oldest.name}'").fetchall())
     flip(compacted.folder / oldest.name)
-    assert repair(compacted.folder)
+    said, *_ = repair(compacted.folder)
+    assert said.endswith(f"0 events were read from segments again, {len(lost):,} events are lost.")
     log = SessionLog(compacted.folder)
     assert by_key(log.scan()) == by_key(event for event in events if (event.session, event.seq) not in lost)
-    assert len(list((log.folder / "quarantine").iterdir())) == 1
+    assert sha256(next((log.folder / "quarantine").glob("parts-*"))) != oldest.sha256
+    note = next((log.folder / "quarantine").glob("lost-events.*"))
+    (finding,) = (finding for finding in examine(log.folder).findings if finding.where == f"quarantine/{note.name}")
+    assert finding.harm == "events lost" and f"{len(lost):,} events of 1 damaged parts are lost" in finding.what
+    assert repair(log.folder) == () and not examine(log.folder).ok
+    note.unlink()
     assert log.health().missing > 0
+
+
+def test_events_lost_at_the_end_of_sessions_are_counted(log: SessionLog) -> None:
+    """No number is missing below a session's last, so only the repair knows of them."""
+    events = some_events(40, sessions=1, days=2)
+    write_segments(log.folder, events, count=1)
+    for _ in range(3):
+        log.compact(grace_seconds=0)
+    last = max(current(log).parts, key=lambda part: part.day)
+    flip(log.folder / last.name)
+    repair(log.folder)
+    found = examine(log.folder)
+    assert not found.ok and any(f"{last.rows} events" in finding.what for finding in found.findings)
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
+    compacted: SessionLog, events: list[Event], at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    part = current(compacted).parts[at]
+    lost = set(duckdb.execute(f"select session, seq from '{compacted.folder / part.name}'").fetchall()) if at == 0 else set()
+    flip(compacted.folder / part.name)
+    damaged = (compacted.folder / part.name).read_bytes()
+    left = [event for event in events if (event.session, event.seq) not in lost]
+    monkeypatch.setattr(doctor, "Compactor", Resting)
+    for step in range(1, 200):
+        folder = tmp_path / str(step)
+        shutil.copytree(compacted.folder, folder)
+        try:
+            with pytest.MonkeyPatch.context() as patching:
+                kill_at(patching, step)
+                repair(folder)
+            break
+        except Killed:
+            repair(folder)
+            log = SessionLog(folder)
+            assert by_key(log.scan()) == by_key(left), step
+            log.compact(grace_seconds=0)
+            assert by_key(log.scan()) == by_key(left), step
+            assert sum(info.events for info in log.sessions()) == len(left), step
+            kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
+            assert kept == [damaged], step
+            assert not lost or not examine(folder).ok, step
+    assert 3 < step < 199
+
+
+def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, events: list[Event]) -> None:
+    known, sessions = current(compacted), compacted.sessions()
+    manifest.publish(compacted.folder, known.model_copy(update={"sessions": None, "done": ()}))
+    log = SessionLog(compacted.folder)
+    assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
+    log.compact(grace_seconds=0)
+    assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
 
 
 def test_damaged_frames_and_torn_tails_are_named(log: SessionLog, events: list[Event]) -> None:
