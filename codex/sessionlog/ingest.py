@@ -4,6 +4,9 @@ Two files may both call their conversation `default`. Whether an event is the sa
 when a session that comes in says something else under a number that is taken, the two are different sessions, and it goes as a
 whole under `default-2`, or the next such name that is free or holds it already. That is known only after all of its events were
 looked at, so they wait in a temporary file, and one session of the log is held in memory at a time.
+
+Only our writers number each session from 0 without gaps; a column that counts through all sessions, or an export of some events,
+does not. What comes in is numbered on without gaps, so that a gap in the log is always a loss. What was its number stays known.
 """
 
 from __future__ import annotations
@@ -53,10 +56,11 @@ class _Another(Exception):
 
 
 class _Row(NamedTuple):
-    """An event in the temporary file, without its frame."""
+    """An event in the temporary file, without its frame; `origin` is the number that it had before any import."""
 
     id: int
     seq: int
+    origin: int
     print: bytes
 
 
@@ -133,8 +137,10 @@ class Ingestion:
 
     def _held(self, name: str) -> _Held:
         """What the log holds under a name, each event by its number and what it says, less what is called a secret today."""
-        events = self._store.events(name)
-        return _Held({event.seq: _print(event, self._redactor.redact(event.content)[0]) for event in events})
+        held = _Held()
+        for event in self._store.events(name):
+            held.add(event.seq, _origin(event), _print(event, self._redactor.redact(event.content)[0]))
+        return held
 
     def _write(self, waiting: _Waiting, session: str, name: str, placed: _Placed) -> None:
         moved = name != session or placed.seq != placed.row.seq
@@ -145,17 +151,33 @@ class Ingestion:
         frame, about = waiting.frame(placed.row.id)
         if moved or about:
             event = _read(frame)
-            kept = {"session_id": session} if name != session else {}
+            kept: dict[str, Any] = {"session_id": session} if name != session else {}
+            if placed.seq != placed.row.seq:
+                kept["seq"] = placed.row.seq
             attributes = _about(event.attributes, waiting) if about else event.attributes
             frame = encode(event.model_copy(update={"session": name, "seq": placed.seq, "attributes": _keeping(attributes, kept)}))
         self._writer.write(frame)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Held:
-    """What a log holds of a session: what each event says, by its number."""
+    """What a log holds of a session.
 
-    prints: Mapping[int, bytes]
+    Args:
+        known: the number here of each event, by the number that it has, or that it had where it came from, and what it says.
+        origins: the numbers that its events had where they came from, which are theirs here unless they were numbered anew.
+        numbers: those that they have here.
+    """
+
+    known: dict[tuple[int, bytes], int] = field(default_factory=dict[tuple[int, bytes], int])
+    origins: set[int] = field(default_factory=set[int])
+    numbers: set[int] = field(default_factory=set[int])
+
+    def add(self, seq: int, origin: int, print: bytes) -> None:
+        """Take an event of the log."""
+        self.known[origin, print] = self.known[seq, print] = seq
+        self.origins.add(origin)
+        self.numbers.add(seq)
 
     def places(self, rows: Iterable[_Row], *, whole: bool) -> Iterator[_Placed]:
         """Where each of `rows`, in the order of their numbers, belongs.
@@ -167,14 +189,27 @@ class _Held:
         Raises:
             _Another: they belong to another session.
         """
-        met, before = not self.prints, None
+        met, before = not self.numbers, None
+        last, following = max(self.origins, default=-1), max(self.numbers, default=-1) + 1
         for row in rows:
-            there = self.prints.get(row.seq)
-            if there is not None and there != row.print:
+            there = self.known.get((row.origin, row.print), self.known.get((row.seq, row.print)))
+            if there is not None:
+                met = True
+                yield _Placed(row, there, True)
+            elif before is not None and (before.row.seq, before.row.print) == (row.seq, row.print):
+                yield _Placed(row, before.seq, True)
+                continue
+            elif row.origin in self.origins:
                 raise _Another
-            met = met or there is not None
-            yield _Placed(row, row.seq, there is not None or row.seq == before)
-            before = row.seq
+            elif row.origin > last:
+                before = _Placed(row, following, False)
+                following += 1
+                yield before
+            elif self.origins == self.numbers:  # it was lost here
+                before = _Placed(row, row.origin, False)
+                yield before
+            else:  # numbered anew, they have no room for one in between
+                raise _Another
         if whole and not met:
             raise _Another
 
@@ -187,7 +222,7 @@ class _Waiting:
         for setting in ("journal_mode = off", "synchronous = off"):
             connection.execute(f"pragma {setting}")
         connection.execute("begin")
-        connection.execute("create table event (id integer primary key, session, seq, print, about, frame)")
+        connection.execute("create table event (id integer primary key, session, seq, origin, print, about, frame)")
         connection.execute("create table moved (session, seq, name, new_seq, primary key (session, seq)) without rowid")
 
     def add(self, event: Event) -> None:
@@ -195,8 +230,8 @@ class _Waiting:
         frame = encode(event)
         stored = _read(frame)  # text that is no Unicode is mended on the way
         about = event.kind == annotations.KIND
-        row = (event.session, event.seq, _print(stored, stored.content), about, frame)
-        self._connection.execute("insert into event (session, seq, print, about, frame) values (?, ?, ?, ?, ?)", row)
+        row = (event.session, event.seq, _origin(event), _print(stored, stored.content), about, frame)
+        self._connection.execute("insert into event (session, seq, origin, print, about, frame) values (?, ?, ?, ?, ?, ?)", row)
 
     def sessions(self) -> list[str]:
         """The sessions, what is said of others' events last, for those may move.
@@ -218,7 +253,7 @@ class _Waiting:
 
     def rows(self, session: str) -> Iterator[_Row]:
         """The events of a session in the order of their numbers."""
-        query = "select id, seq, print from event where session = ? order by seq, id"
+        query = "select id, seq, origin, print from event where session = ? order by seq, id"
         return map(_Row._make, self._connection.execute(query, [session]))
 
     def frame(self, id: int) -> tuple[bytes, bool]:
@@ -252,6 +287,15 @@ def _print(event: Event, content: str) -> bytes:
     """What an event says, in 16 bytes: everything but its place, its attributes and its count of secrets."""
     said = (clock.microseconds(event.ts), content, *(getattr(event, name) for name in _SAID))
     return blake2b(repr(said).encode(), digest_size=16).digest()
+
+
+def _origin(event: Event) -> int:
+    """The number that an event had before any import."""
+    match event.attributes.get(KEPT):
+        case {"seq": int(seq)} if 0 <= seq <= 2**53:
+            return seq
+        case _:
+            return event.seq
 
 
 def _read(frame: bytes) -> Event:

@@ -233,11 +233,12 @@ class SessionLog:
         return {row[1]: Annotation(*row) for row in rows}
 
     def ingest(self, events: Iterable[Event]) -> Ingested:
-        """Add events as they are, under the sessions, seqs and times that they carry; what the log has already is skipped.
+        """Add events under the sessions and times that they carry; what the log has already is skipped.
 
-        A session that says something else under a seq that the log has is another one: it goes as a whole under an id of its own,
-        `id-2` or the next that is free, and the answer says so. What is added is synced when this returns. When it fails, what was
-        added before stays; asking again with the same events goes on.
+        Where the seqs of a session have gaps, its events are numbered without, in their order, and the attribute `imported` keeps
+        the `seq` of each. A session that says something else under a seq that the log has is another one: it goes as a whole under
+        an id of its own, `id-2` or the next that is free, and the answer says so. What is added is synced when this returns. When
+        it fails, what was added before stays; asking again with the same events goes on.
 
         Raises:
             UserError: two different events have the same session and seq; nothing was added.

@@ -9,6 +9,7 @@ import pytest
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import Ingested, SessionLog
+from tests.sessionlog.logs import write_segments
 
 FIRST = ["hi from A", "answer A"]
 SECOND = ["QUESTION B1", "ANSWER B1", "question B2"]
@@ -90,3 +91,59 @@ def test_annotations_follow_the_session_that_they_are_about(log: SessionLog, tmp
         log.ingest(other.scan())
     assert log.annotations("default") == {}
     assert log.annotations("default-2")[1].rating == 1
+
+
+def counted_through(sessions: int, rows: int) -> list[Event]:
+    """Events of several sessions in turn, whose numbers count through all of them from 1, as AUTOINCREMENT does."""
+    alike = {"role": "user", "kind": "chat"}
+    return [
+        Event.model_validate({**alike, "session": f"s-{at % sessions}", "seq": at + 1, "ts": float(at), "content": f"n{at}"})
+        for at in range(rows)
+    ]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_numbers_with_gaps_become_numbers_without_and_nothing_counts_as_missing(log: SessionLog, compacted: bool) -> None:
+    events = counted_through(3, 30)
+    assert log.ingest(events[:21]) == Ingested(21, 0)
+    log = grown(log, compacted)
+    assert log.ingest(events) == Ingested(9, 21)
+    log = grown(log, compacted)
+    assert log.ingest(reversed(events)) == Ingested(0, 30)
+    report = log.check()
+    assert report.ok and report.missing == 0
+    for number in range(3):
+        found = log.events(f"s-{number}")
+        assert [event.seq for event in found] == list(range(10))
+        assert [event.content for event in found] == [f"n{at}" for at in range(number, 30, 3)]
+        assert [event.attributes["imported"]["seq"] for event in found] == list(range(number + 1, 31, 3))
+    log.close()
+
+
+def test_some_events_of_a_session_go_through_other_logs_and_are_known_again(log: SessionLog, tmp_path: Path) -> None:
+    whole = talk(["q0", "a1", "q2", "a3", "q4", "a5"])
+    with SessionLog.open(tmp_path / "other") as other:
+        assert other.ingest(whole[1::2]) == Ingested(3, 0)
+        log.ingest(other.scan())
+        assert list(log.scan()) == list(other.scan())
+    assert log.health().missing == 0
+    assert log.ingest(whole[1::2]) == Ingested(0, 3)
+    assert log.ingest(whole) == Ingested(6, 0, {"default": "default-2"})
+    assert (texts(log, "default"), texts(log, "default-2")) == (["a1", "a3", "a5"], [event.content for event in whole])
+
+
+def test_what_the_log_lost_comes_back_in_its_place(log: SessionLog) -> None:
+    whole = talk(["a", "b", "c", "d"])
+    write_segments(log.folder, [whole[0], whole[3]], 1)
+    assert log.health().missing == 2
+    assert log.ingest(whole) == Ingested(2, 2)
+    assert log.events("default") == whole and log.health().missing == 0
+
+
+def test_annotations_follow_the_number_of_the_event_that_they_are_about(log: SessionLog, tmp_path: Path) -> None:
+    with SessionLog.open(tmp_path / "other") as other:
+        other.ingest(talk(["q0", "a1", "q2", "a3"]))
+        other.annotate("default", 3, rating=1)
+        log.ingest(event for event in other.scan() if event.kind == "annotation" or event.seq % 2)
+    assert set(log.annotations("default")) == {1}
+    assert log.events("default")[1].content == "a3"
