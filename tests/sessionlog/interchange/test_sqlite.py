@@ -190,6 +190,17 @@ def test_table_without_rows_of_its_own_is_read(make: Make, create: str, more: li
     assert "`role` is 'robot' (row 3 of theirs.db)" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    "columns",
+    ["n as ts, 'a' as session_id, 'user' as role, '' as message", "n as ts, 'a' as session_id, 'user' as role, '' as message, null as seq"],
+)
+def test_view_without_an_end_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setattr(sqlite, "VIEW_STEPS", 3_000_000)
+    endless = "with recursive count (n) as (select 1 union all select n + 1 from count)"
+    path = make("create table other (x)", more=[f"create view session_events as {endless} select {columns} from count"])
+    assert "the view session_events of" in refusal(path) and "gives no row; expected one within 3,000,000 steps" in refusal(path)
+
+
 def test_equal_times_without_rows_are_put_in_the_order_of_role_and_message(make: Make) -> None:
     create = "create table session_events (ts, session_id text, role, message, primary key (message desc)) without rowid"
     rows = [(1, "a", "user", "x"), (1, "a", "user", "y"), (1, "a", "assistant", "z")]
