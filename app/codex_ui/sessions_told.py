@@ -38,7 +38,7 @@ FIGURES: Final = ("learning_rate", "grad_norm", "tokens_per_s")
 
 def when_short(ts: float, now: float | None = None) -> str:
     """A time in a list: "07:12" of today, "yesterday", "24 Nov" of this year, "2025-11-24"."""
-    then = datetime.fromtimestamp(ts).astimezone()
+    then = datetime.fromtimestamp(clock.shown(ts)).astimezone()
     today = datetime.fromtimestamp(clock.now() if now is None else now).astimezone()
     days = (today.date() - then.date()).days
     if days == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, cast
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from codex.services.log_keeping import Examined, Exported, Purged
 
 HARMS: dict[str, Tone] = {"events lost": "bad", "search incomplete": "warn", "none": "dim"}
+SHOWN = 10
+"""How many sessions that got another id are named; `--json` has all."""
 
 
 @choosing_events
@@ -76,7 +79,8 @@ def import_(
 ) -> None:
     """Add the events of a file to the log.
 
-    What the log has already is skipped. When a row is bad, nothing is added.
+    What the log has already is skipped; a session whose id is another one's here gets an id of its own. When a row is bad,
+    nothing is added.
     """
     from codex.services import log_keeping
     from codex.services import logs as service
@@ -86,10 +90,14 @@ def import_(
     source = sys.stdin.buffer if path == "-" else Path(path).expanduser()
     done = log_keeping.import_events(service.open_log(where.workspace), source, wanted)
     if as_json:
-        document({"added": done.added, "skipped": done.skipped})
+        document({"added": done.added, "skipped": done.skipped, "renamed": dict(done.renamed)})
     else:
         skipped = f"; {numbers.plural(done.skipped, 'event')} that the log has already skipped" if done.skipped else ""
         out(f"{numbers.plural(done.added, 'event')} added{skipped}.")
+        for session, name in islice(done.renamed.items(), SHOWN):
+            out(f"Session {session!r} is another one here; imported as {name!r}.")
+        if len(done.renamed) > SHOWN:
+            out(f"So are {len(done.renamed) - SHOWN:,} more; `--json` names all.")
 
 
 def purge(

@@ -8,6 +8,12 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+FIRST: Final = -62_135_596_800 + 2 * 86_400
+"""0001-01-03, in seconds since the epoch: from here on, every time zone is in a year that `datetime` knows."""
+END: Final = 253_402_300_800 - 2 * 86_400
+"""9999-12-30, in seconds since the epoch: until here, every time zone is."""
 
 
 def now() -> float:
@@ -18,6 +24,11 @@ def now() -> float:
 def microseconds(ts: float) -> int:
     """`ts` (seconds since the epoch) in whole microseconds, as the session log keeps it."""
     return math.floor(ts * 1e6 + 0.5)
+
+
+def shown(ts: float) -> float:
+    """`ts`, or the nearest time that every time zone can show."""
+    return min(max(ts, FIRST), END)
 
 
 def iso(ts: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from codex.core import clock
 
@@ -12,6 +13,8 @@ Role = Literal["system", "user", "assistant", "tool", "info", "warning", "error"
 Kind = Literal["chat", "agent", "training", "evaluation", "decision", "serving", "notebook", "annotation"]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A whole number that a column of the log can hold."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number that is counted on: sums of it fit a column, and every program that reads JSON knows it exactly."""
 
 
 def whole_microseconds(ts: float) -> float:
@@ -19,8 +22,14 @@ def whole_microseconds(ts: float) -> float:
     return clock.microseconds(ts) / 1e6
 
 
-Seconds = Annotated[float, Field(ge=-62_135_596_800, lt=253_402_300_800, allow_inf_nan=False), AfterValidator(whole_microseconds)]
-"""Seconds since the epoch, UTC, to the microsecond, of the years 1 to 9999."""
+def _shown_everywhere(ts: float) -> float:
+    if not clock.FIRST <= ts < clock.END:
+        raise PydanticCustomError("time_of_a_calendar", "Input should be a time from 0001-01-03 to 9999-12-29, UTC")
+    return ts
+
+
+Seconds = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_shown_everywhere), AfterValidator(whole_microseconds)]
+"""Seconds since the epoch, UTC, to the microsecond, of the years 1 to 9999 wherever on Earth it is shown."""
 
 
 class Event(BaseModel):
@@ -35,7 +44,7 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     session: str
-    seq: int = Field(ge=0, lt=2**63)
+    seq: Count
     ts: Seconds
     role: Role
     kind: str
@@ -44,9 +53,9 @@ class Event(BaseModel):
     tool: str | None = None
     model: str | None = None
     latency_ms: float | None = None
-    tokens_in: Int64 | None = None
-    tokens_out: Int64 | None = None
+    tokens_in: Count | None = None
+    tokens_out: Count | None = None
     run_id: str | None = None
     step: Int64 | None = None
     loss: float | None = None
-    redacted: Int64 = Field(default=0, ge=0)
+    redacted: Count = 0

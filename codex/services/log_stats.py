@@ -10,6 +10,8 @@ from codex.core.files import folder_bytes
 from codex.sessionlog import SessionLog, annotations
 
 SLOWEST = 10
+MOST = 2**63 - 1
+"""The largest number that a column can hold; a sum that is larger is this."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def stats(log: SessionLog, *, since: float | None = None, until: float | None = 
     def rows(query: str) -> list[tuple[Any, ...]]:
         return log.rows(query, values)
 
-    events, sessions, redacted = rows(f"select count(*), count(distinct session), coalesce(sum(redacted), 0)::bigint {source}")[0]
+    events, sessions, redacted = rows(
+        f"select count(*), count(distinct session), least(coalesce(sum(redacted), 0), {MOST})::bigint {source}"
+    )[0]
     kinds = rows(f"select kind, role, count(*) {source} group by all order by kind, count(*) desc, role")
     counted = "count(*), count(distinct session), count(*) filter (role = 'error')"
     days = rows(f"select day::varchar, {counted} {source} group by day order by day")
@@ -123,10 +127,12 @@ def stats(log: SessionLog, *, since: float | None = None, until: float | None = 
     tools = rows(
         f"select tool, count(*), {quantiles} {source} and tool is not null group by tool order by 4 desc nulls last, tool limit {SLOWEST}"
     )
-    sums = "coalesce(sum(tokens_in), 0)::bigint as read, coalesce(sum(tokens_out), 0)::bigint as written"
+    sums = ", ".join(
+        f"least(coalesce(sum({name}), 0), {MOST})::bigint as {told}" for name, told in (("tokens_in", "read"), ("tokens_out", "written"))
+    )
     models = rows(
         f"select model, count(*), {sums} {source} and model is not null and role = 'assistant' group by model"
-        " order by read + written desc, model"
+        " order by read::hugeint + written desc, model"
     )
     return Stats(
         events,

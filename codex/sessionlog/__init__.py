@@ -3,8 +3,9 @@
 from codex.sessionlog.annotations import Annotation
 from codex.sessionlog.compactor import Compacted, CompactorBusy
 from codex.sessionlog.frames import Damage
+from codex.sessionlog.ingest import Ingested
 from codex.sessionlog.locks import SessionBusy
-from codex.sessionlog.log import Ingested, SessionLog
+from codex.sessionlog.log import SessionLog
 from codex.sessionlog.lookup import Hit, SessionInfo
 from codex.sessionlog.purge import Purged
 from codex.sessionlog.reader import LogReport

@@ -9,13 +9,13 @@ from __future__ import annotations
 import reprlib
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from codex.core.errors import UserError
-from codex.core.events import Event
+from codex.core.events import Event, Int64, whole_microseconds
 
 _START = b'{"session":"'
 _CRC_KEY = b',"crc":"'
@@ -37,6 +37,16 @@ class Damage:
     offset: int
     size: int
     reason: str
+
+
+class _Wide(Event):
+    """An event with all values that a log could hold before they were bounded; they are written no more, and read for ever."""
+
+    seq: Annotated[int, Field(ge=0, lt=2**63)]
+    ts: Annotated[float, Field(ge=-62_135_596_800, lt=253_402_300_800, allow_inf_nan=False), AfterValidator(whole_microseconds)]
+    tokens_in: Int64 | None = None
+    tokens_out: Int64 | None = None
+    redacted: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class Good(NamedTuple):
@@ -96,7 +106,15 @@ def decode(line: bytes) -> Event | None:
     try:
         return Event.model_validate_json(body + b"}")
     except ValidationError:
+        return _decode_wide(body + b"}")
+
+
+def _decode_wide(text: bytes) -> Event | None:
+    try:
+        wide = _Wide.model_validate_json(text)
+    except ValidationError:
         return None
+    return Event.model_construct(wide.model_fields_set, **{name: getattr(wide, name) for name in Event.model_fields})
 
 
 def plain_lines(data: bytes) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import functools
 import heapq
-import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -22,7 +20,7 @@ from codex.sessionlog.annotations import Annotation
 from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor, only_one
 from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork
-from codex.sessionlog.frames import encode
+from codex.sessionlog.ingest import Ingested, Ingestion
 from codex.sessionlog.locks import SessionLock
 from codex.sessionlog.lookup import Hit, Lookup, SessionInfo
 from codex.sessionlog.purge import Purged, purge
@@ -30,21 +28,13 @@ from codex.sessionlog.query import EventTable
 from codex.sessionlog.reader import LogReport
 from codex.sessionlog.redaction import Redactor, load_redactor
 from codex.sessionlog.selection import Selection
-from codex.sessionlog.session import Session, check_id, new_id, without_secrets
+from codex.sessionlog.session import Session, check_id, new_id
 from codex.sessionlog.store import Store
 from codex.sessionlog.summary import MARK
 from codex.sessionlog.writer import SEGMENT_BYTES, SegmentWriter, cannot_write, make_folder
 
 if TYPE_CHECKING:
     import duckdb
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What `SessionLog.ingest` did: events that it added, and those that the log had already."""
-
-    added: int
-    skipped: int
 
 
 class SessionLog:
@@ -271,36 +261,19 @@ class SessionLog:
         return {row[1]: Annotation(*row) for row in rows}
 
     def ingest(self, events: Iterable[Event]) -> Ingested:
-        """Add events as they are, under the sessions, seqs and times that they carry; what the log has already is skipped.
+        """Add events under the sessions and times that they carry; what the log has already is skipped.
 
-        They are synced when this returns. When it fails, what was added before stays; asking again with the same events goes on.
+        Where the seqs of a session have gaps, its events are numbered without, in their order, and the attribute `imported` keeps
+        the `seq` of each. A session that says something else under a seq that the log has is another one: it goes as a whole under
+        an id of its own, `id-2` or the next that is free, and the answer says so. What is added is synced when this returns. When
+        it fails, what was added before stays; asking again with the same events goes on.
 
         Raises:
+            UserError: two different events have the same session and seq; nothing was added.
             SessionBusy: a live writer has one of their sessions.
             WorkspaceError: the log cannot be written.
         """
-        added = skipped = 0
-        for session, group in itertools.groupby(events, key=lambda event: event.session):
-            lock = self._lock(check_id(session))
-            try:
-                self._store.refresh()
-                known = {event.seq for event in self._store.events(session)}
-                for event in group:
-                    if event.seq in known:
-                        skipped += 1
-                        continue
-                    known.add(event.seq)
-                    self._writer.write(encode(self._clean(event)))
-                    added += 1
-            finally:
-                lock.release()
-        self._writer.flush()
-        return Ingested(added, skipped)
-
-    def _clean(self, event: Event) -> Event:
-        fields = {"content": event.content, "attributes": event.attributes, "redacted": event.redacted}
-        cleaned = without_secrets(fields, self._redactor)
-        return event if cleaned is fields else event.model_copy(update=cleaned)
+        return Ingestion(self._store, self._writer, self._redactor, self._lock).run(events)
 
     @functools.cached_property
     def _redactor(self) -> Redactor:

@@ -30,6 +30,14 @@ TYPES: Final = {
     "models": "varchar[]",
 }
 SETS: Final = ("roles", "tools", "models")
+_SUMS: Final = ("tokens_in", "tokens_out", "redacted")
+_MOST: Final = 2**63 - 1
+
+
+def _sum(name: str) -> str:
+    """SQL for the sum of a column; one that is larger than a column can hold is the largest that it can."""
+    return f"least(greatest(coalesce(sum({name}), 0), {-_MOST}), {_MOST})::bigint as {name}"
+
 
 _MARK = "case when contains(attributes::varchar, '\"session_event\"') then (attributes->>'$.session_event') end"
 
@@ -52,9 +60,7 @@ def of_events(rows: str) -> str:
             arg_min(run_id, seq) filter (run_id is not null) as run_id,
             arg_max_null(case when mark = 'ended' then coalesce(attributes->>'$.outcome', 'None') end, seq) as outcome,
             count(*) filter (role = 'error') as errors,
-            coalesce(sum(tokens_in), 0)::bigint as tokens_in,
-            coalesce(sum(tokens_out), 0)::bigint as tokens_out,
-            sum(redacted)::bigint as redacted,
+            {", ".join(_sum(name) for name in _SUMS)},
             list(distinct role order by role) as roles,
             coalesce(list(distinct tool order by tool) filter (tool is not null), []) as tools,
             coalesce(list(distinct model order by model) filter (model is not null), []) as models
@@ -81,9 +87,7 @@ def folded(rows: str) -> str:
             arg_min(run_id, first_seq) filter (run_id is not null) as run_id,
             arg_max_null(outcome, last_seq) as outcome,
             sum(errors)::bigint as errors,
-            sum(tokens_in)::bigint as tokens_in,
-            sum(tokens_out)::bigint as tokens_out,
-            sum(redacted)::bigint as redacted,
+            {", ".join(_sum(name) for name in _SUMS)},
             {sets}
         from {rows}
         group by id"""

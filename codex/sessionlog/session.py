@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 DURABLE_ROLES: Final = frozenset({"user", "assistant", "tool", "error"})
 DURABLE_KINDS: Final = frozenset({"decision", "evaluation"})
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
+MAX_ID: Final = 150
+"""Characters of a session's id at most."""
+
+_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID - 1}}}")
 
 
 class Columns(TypedDict, total=False):

@@ -242,7 +242,9 @@ class Store:
         """What is good and what is not, as far as it has been read."""
         live = self.live.report()
         absent = (
-            self.ask(f"select coalesce(sum(last_seq + 1 - events), 0)::bigint from {self.rollup()}")[0][0] if self.manifest.parts else 0
+            int(self.ask(f"select coalesce(sum(last_seq::hugeint + 1 - events), 0) from {self.rollup()}")[0][0])
+            if self.manifest.parts
+            else 0
         )
         for held in self.live.summaries():
             known = self.compacted(held.id)

@@ -9,6 +9,13 @@ from codex.core.events import Event
 MARK = "session_event"
 """The attribute that marks a session's own events: its value is `opened`, `continued` or `ended`."""
 
+_MOST = 2**63 - 1
+
+
+def _held(total: int) -> int:
+    """`total`, or the largest or smallest number that a column can hold, as in the rollup."""
+    return min(max(total, -_MOST), _MOST)
+
 
 @dataclass
 class Summary:
@@ -51,9 +58,9 @@ class Summary:
     def _sums(self, event: Event) -> None:
         self.events += 1
         self.errors += event.role == "error"
-        self.tokens_in += event.tokens_in or 0
-        self.tokens_out += event.tokens_out or 0
-        self.redacted += event.redacted
+        self.tokens_in = _held(self.tokens_in + (event.tokens_in or 0))
+        self.tokens_out = _held(self.tokens_out + (event.tokens_out or 0))
+        self.redacted = _held(self.redacted + event.redacted)
         self.roles.add(event.role)
         if event.tool is not None:
             self.tools.add(event.tool)

@@ -86,10 +86,22 @@ def test_export_and_import_into_another_workspace_keep_everything(cli: Cli, tmp_
     assert cli("logs", "import", path, "--workspace", other).out == "120 events added.\n"
     assert by_key(SessionLog.open(other).scan()) == by_key(EVENTS)
     assert cli("logs", "import", path, "--workspace", other).out == "0 events added; 120 events that the log has already skipped.\n"
-    assert cli("logs", "import", path, "--workspace", other, "--json").json == {"added": 0, "skipped": 120}
+    assert cli("logs", "import", path, "--workspace", other, "--json").json == {"added": 0, "skipped": 120, "renamed": {}}
     again = cli("logs", "export", path)
     assert (again.code, again.out) == (2, "")
     assert "is there already; expected the path of a new file." in again.err
+
+
+def test_import_of_another_session_of_the_same_name_says_what_it_is_called_here(cli: Cli, tmp_path: Path) -> None:
+    for name, said in (("a", ["hi", "answer"]), ("b", ["question", "other", "more"])):
+        rows = ({"ts": at, "session_id": "default", "role": "user", "message": text} for at, text in enumerate(said))
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli("logs", "import", tmp_path / "a.jsonl").out == "2 events added.\n"
+    moved = "Session 'default' is another one here; imported as 'default-2'.\n"
+    assert cli("logs", "import", tmp_path / "b.jsonl").out == f"3 events added.\n{moved}"
+    again = cli("logs", "import", tmp_path / "b.jsonl")
+    assert again.out == f"0 events added; 3 events that the log has already skipped.\n{moved}"
+    assert cli("logs", "import", tmp_path / "b.jsonl", "--json").json["renamed"] == {"default": "default-2"}
 
 
 @pytest.mark.usefixtures("log")

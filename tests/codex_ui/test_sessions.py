@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -233,6 +234,16 @@ NOW = datetime(2026, 11, 25, 12).astimezone().timestamp()
 )
 def test_time_in_a_list_is_as_short_as_it_can_be(ago: float, told: str) -> None:
     assert sessions_told.when_short(NOW - ago, NOW) == told
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_time_at_the_ends_of_the_calendar_is_shown_and_does_not_end_the_page(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        assert sessions_told.when_short(253_402_300_799.5, NOW).startswith("9999-12-")
+        assert sessions_told.when_short(-62_135_596_800, NOW).endswith(("-01-02", "-01-03"))
+    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from codex.core.paths import Workspace
 from codex.services import sessions as module
 from codex.services.sessions import STRETCH, Filters, Sessions, day_start, state_of
 from codex.sessionlog import SessionLog
+from tests.sessionlog.logs import write_segments
 
 NOON = datetime(2026, 11, 20, 12).astimezone().timestamp()
 DAY = 86_400.0
@@ -221,13 +222,13 @@ def test_log_has_another_state_when_it_grows_or_is_compacted_and_the_same_otherw
 
 
 def _long(workspace: Workspace, seqs: list[int], name: str = "long") -> None:
-    with SessionLog.open(workspace) as log:
-        log.ingest(Event(session=name, seq=seq, ts=NOON + 10 * DAY + seq, role="info", kind="agent", content=f"n{seq}") for seq in seqs)
+    events = [Event(session=name, seq=seq, ts=NOON + 10 * DAY + seq, role="info", kind="agent", content=f"n{seq}") for seq in seqs]
+    write_segments(workspace.log, events, 1, seed=len(name))
 
 
 @pytest.mark.parametrize("compacted", [False, True])
 def test_long_session_comes_in_stretches_forwards_and_backwards(sessions: Sessions, workspace: Workspace, compacted: bool) -> None:
-    seqs = [*range(450), *range(1000, 1003)]  # a gap, as a damaged or an imported log has it
+    seqs = [*range(450), *range(1000, 1003)]  # a gap, as a damaged log has it
     _long(workspace, seqs)
     if compacted:
         SessionLog.open(workspace).compact()

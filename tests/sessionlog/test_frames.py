@@ -34,12 +34,19 @@ def an_event(seq: int, content: str = "hello", **fields: object) -> Event:
 
 @pytest.mark.parametrize("content", TEXTS, ids=range(len(TEXTS)))
 def test_frame_is_one_json_line_that_reads_back(content: str) -> None:
-    event = an_event(3, content, attributes={"session": {"deep": [1, 2.5, None, True, content]}}, tool="grep", tokens_in=2**62)
+    event = an_event(3, content, attributes={"session": {"deep": [1, 2.5, None, True, content]}}, tool="grep", tokens_in=2**53)
     frame = encode(event)
     assert frame.endswith(b'"}\n') and frame.count(b"\n") == 1
     assert decode(frame[:-1]) == event
     as_json = json.loads(frame)
     assert list(as_json)[-1] == "crc" and as_json["content" if content else "session"] == (content or "s")
+
+
+def test_values_of_before_their_bounds_are_read_and_not_taken_for_damage() -> None:
+    wide = {"seq": 2**63 - 1, "ts": 253_402_300_799.5, "tokens_in": 2**63 - 1, "tokens_out": -1}
+    event = Event.model_construct(**{**an_event(0).model_dump(), **wide})
+    read = decode(encode(event)[:-1])
+    assert read == event and type(read) is Event
 
 
 def test_frame_carries_the_crc32_of_what_precedes_it() -> None:

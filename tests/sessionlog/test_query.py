@@ -10,7 +10,8 @@ import pytest
 
 from codex.core.errors import UserError
 from codex.core.events import Event
-from codex.sessionlog import SessionLog
+from codex.sessionlog import SessionLog, doctor
+from tests.sessionlog.logs import write_segments
 
 
 @pytest.fixture
@@ -121,3 +122,22 @@ def test_connection_is_shut_and_stays_so(log: SessionLog) -> None:
 )
 def test_other_forms_of_question_are_answered(filled: SessionLog, query: str) -> None:
     assert filled.sql(query).fetchall()
+
+
+def test_log_from_before_the_bounds_is_read_and_its_sums_end_where_a_column_does(log: SessionLog) -> None:
+    alike = {"session": "s", "ts": 100.0, "role": "assistant", "kind": "chat", "model": "m", "content": "word"}
+    wide = [
+        Event.model_construct(**{**Event.model_validate({**alike, "seq": 0}).model_dump(), "seq": seq, "tokens_in": 2**63 - 1, "ts": ts})
+        for seq, ts in ((0, 100.0), (1, 253_402_300_799.5), (2**63 - 1, -62_135_596_800.0))
+    ]
+    write_segments(log.folder, wide, 1)
+    for compacted in (False, True):
+        (info,) = log.sessions()
+        assert (info.events, info.tokens_in) == (3, 2**63 - 1)
+        assert log.sql("select tokens_in, last_seq from sessions").fetchall() == [(2**63 - 1, 2**63 - 1)]
+        assert [event.seq for event in log.scan()] == [0, 1, 2**63 - 1] == [event.seq for event in log.events("s")]
+        assert len(log.search("word")) == 3
+        assert log.health().missing == log.check().missing == 2**63 - 3
+        if not compacted:
+            assert log.compact().events == 3
+    assert doctor.examine(log.folder).report is not None

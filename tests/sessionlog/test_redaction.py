@@ -324,6 +324,54 @@ def test_value_under_a_key_like_name_is_judged_by_it() -> None:
     assert value["argv"] == ["run", "--token", DRAWN, DRAWN]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"password": {"value": DRAWN}},
+        {"api_keys": {"openai": DRAWN, "more": [{"mistral": DRAWN}]}},
+        {"apiKey": [{"value": DRAWN}]},
+        {"name": "API_KEY", "default": DRAWN},
+        {"contraseña": DRAWN},
+    ],
+)
+def test_name_is_handed_down_to_what_stands_below_it(value: Any) -> None:
+    redacted, counts = REDACTOR.redact_value(value)
+    assert DRAWN not in str(redacted) and sum(counts.values()) == str(value).count(DRAWN)
+
+
+def test_number_under_the_name_of_a_password_is_redacted_and_a_count_is_not() -> None:
+    assert REDACTOR.redact_value({"password": 12345678901}) == ({"password": "[redacted:password]"}, {"password": 1})
+    assert REDACTOR.redact_value({"password": {"value": 12345678}})[1] == {"password": 1}
+    counted = {
+        "tokens": 12345678901,
+        "user_tokens": 12345678901,
+        "password": 1234567,
+        "passwords": True,
+        "secret": 1.5,
+        "n": {"key": 10**9},
+    }
+    assert REDACTOR.redact_value(counted)[0] is counted
+
+
+def test_name_of_a_whole_touches_no_plain_part() -> None:
+    plain = {"auth": {"type": "service-account", "url": "https://host/login", "retries": 3}, "password": {"hash_scheme": "argon2id-v19"}}
+    assert REDACTOR.redact_value(plain)[0] is plain
+
+
+@pytest.mark.parametrize(
+    "before", ["password:\n  ", "secret_key: |\n  ", "api_key: >-\r\n    ", "contraseña=", "пароль: ", "密码：", "mot de passe : "]
+)
+def test_secret_on_the_next_line_or_after_a_word_for_password_is_redacted(before: str) -> None:
+    text, counts = REDACTOR.redact(f"a: 1\n{before}{DRAWN}\nb: 2")
+    assert DRAWN not in text and text.startswith(f"a: 1\n{before}[redacted:") and text.endswith("]\nb: 2")
+    assert sum(counts.values()) == 1
+
+
+@pytest.mark.parametrize("text", [f"for token in tokens:\n    {DRAWN}", f"password:\n{DRAWN}", f"api_key:\n  {DRAWN} and more"])
+def test_line_break_that_ends_a_sentence_or_begins_a_block_parts_name_and_value(text: str) -> None:
+    assert REDACTOR.redact(text)[0] is text
+
+
 def test_secret_in_a_key_is_redacted_and_no_value_is_lost() -> None:
     one, two = FREE["npm"](CHANCE), FREE["npm"](CHANCE)
     redacted, counts = REDACTOR.redact_value({one: 1, two: 2, "a": 3})

@@ -34,6 +34,8 @@ def test_append_returns_the_event_as_it_is_read_back(log: SessionLog) -> None:
         ({"role": "user", "attributes": [1]}, r"`attributes` of an event is \[1\]; input should be a valid dictionary"),
         ({"role": "user", "attributes": {"x": object()}}, r"attributes .*object.* cannot be stored"),
         ({"role": "info", "step": 2**63}, r"`step` of an event is .*; input should be less than"),
+        ({"role": "info", "tokens_in": 2**53 + 1}, r"`tokens_in` of an event is 9007199254740993; input should be less than or equal to"),
+        ({"role": "info", "tokens_out": -1}, r"`tokens_out` of an event is -1; input should be greater than or equal to 0"),
         ({"role": "info", "step": 1.5}, r"`step` of an event is 1.5; input should be a valid integer"),
         ({"role": "info", "tokens": 3}, r"`tokens` of an event is 3; extra inputs are not permitted. .*put it into `attributes`"),
     ],

@@ -127,7 +127,10 @@ class _Lines:
         if not numbers.fit(fields):
             return self._wrong(where, "only some lines have `seq`", _UNNUMBERED)
         if "crc" in fields:
-            return decode(line) or self._wrong(where, f"`crc` is {fields['crc']!r} and does not match", _DAMAGED)
+            framed = decode(line)
+            if framed is None:
+                return self._wrong(where, f"`crc` is {fields['crc']!r} and does not match", _DAMAGED)
+            fields = framed.model_dump()  # a frame of long ago may hold what is refused today
         return event_of(fields, where, self._findings)
 
     def _wrong(self, where: str, what: str, unfit: Unfit) -> None:

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from codex.core.errors import DataError, Problem, UserError
 from codex.core.events import Event
+from codex.sessionlog.ingest import KEPT
 from codex.sessionlog.session import check_id
 
 ALIASES: Final[Mapping[str, str]] = {"session_id": "session", "message": "content"}
@@ -32,9 +33,6 @@ ROLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("critical", "exception", "fatal"), "error"),
 }
 """The roles that are read, in lower case, and the role of ours that each is; what a row said stays in its attributes."""
-
-KEPT: Final = "imported"
-"""The attribute that holds what a row said and our columns do not: its session id, its role, columns of its own."""
 
 SHOWN: Final = 20
 _SECONDS_END: Final = 253_402_300_800  # the year 10000: no event is later, so a larger number counts a smaller unit

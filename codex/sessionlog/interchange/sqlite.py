@@ -21,6 +21,10 @@ from codex.sessionlog.interchange.rows import ALIASES, Findings, Unfit, column_t
 TABLE: Final = "session_events"
 REQUIRED: Final = ("ts", "session_id", "role", "message")
 
+VIEW_STEPS: Final = 2_000_000_000
+"""Steps of SQLite's machine (about half a minute) in which a view must give its next row, for one of a query without end gives none."""
+_STEPS: Final = 1_000_000
+
 _NAMES: Final = {ours: theirs for theirs, ours in ALIASES.items()}
 
 
@@ -32,16 +36,26 @@ def read(path: Path) -> Iterator[Event]:
     session ids and further columns are read as `rows.event_of` says.
 
     Raises:
-        UserError: it is no such file, or some rows cannot be read; it names the first 20 of them, and nothing was given.
+        UserError: it is no such file, the table is a view that gives no row for long, or some rows cannot be read; it names the
+            first 20 of them, and nothing was given.
     """
     findings = Findings(path.name)
+    patience = _Patience()
     try:
         with _connected(path) as connection:
+            if _is_view(connection):
+                connection.set_progress_handler(patience.ends, _STEPS)
             table = _Table.of(connection, path)
-            deque(_events(connection, table, findings), maxlen=0)
+            deque(_events(connection, table, findings, patience), maxlen=0)
             findings.refuse()
-            yield from _events(connection, table, findings)
+            yield from _events(connection, table, findings, patience)
     except sqlite3.Error as error:
+        if patience.ended:
+            raise UserError(
+                f"the view {TABLE} of {str(path)!r} gives no row",
+                f"expected one within {VIEW_STEPS:,} steps of SQLite, for its query may have no end",
+                f"Make a table of what it gives, and rename that to {TABLE}: `create table … as select * from {TABLE}`.",
+            ) from error
         raise UserError(
             f"{str(path)!r} cannot be read ({error})",
             "expected an SQLite file that no program has locked",
@@ -95,6 +109,25 @@ def _stored(event: Event, order: list[str]) -> list[Any]:
     values: list[Any] = [getattr(event, name) for name in order]
     values[order.index("attributes")] = to_json(event.attributes, inf_nan_mode="strings").decode()
     return ["NaN" if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+@dataclass
+class _Patience:
+    """Ends a query that gives no row for long."""
+
+    steps: int = 0
+    ended: bool = False
+
+    def ends(self) -> bool:
+        """Whether to end the query; asked every million steps."""
+        self.steps += _STEPS
+        self.ended = self.steps > VIEW_STEPS
+        return self.ended
+
+
+def _is_view(connection: sqlite3.Connection) -> bool:
+    query = "select exists (select 1 from sqlite_master where type = 'view' and lower(name) = ?)"
+    return bool(connection.execute(query, [TABLE]).fetchone()[0])
 
 
 @contextmanager
@@ -173,11 +206,12 @@ def _unlike(connection: sqlite3.Connection, path: Path, columns: list[str]) -> U
     )
 
 
-def _events(connection: sqlite3.Connection, table: _Table, findings: Findings) -> Iterator[Event]:
+def _events(connection: sqlite3.Connection, table: _Table, findings: Findings, patience: _Patience) -> Iterator[Event]:
     """The events in order; what is wrong with a row goes to `findings`, and the row is left out."""
     names = [name.lower() if name.lower() in _KNOWN else name for name in table.columns]
     before: Event | None = None
     for number, (rowid, *values) in enumerate(connection.execute(table.query), 1):
+        patience.steps = 0
         row = dict(zip(names, values, strict=True))
         if not table.has_seq:
             row["seq"] = 0

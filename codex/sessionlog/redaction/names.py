@@ -21,6 +21,9 @@ KINDS: Final = ("password", "secret", "key", "token", "credential", "aws-secret-
 _STEMS: Final = ("pass", "pwd", "secret", "token", "key", "auth", "credential")
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSWORDS: Final = ("password", "passwd", "passphrase", "passwort", "pwd")
+_FOREIGN: Final = ("contraseña", "contrasena", "mot de passe", "пароль", "密码", "密碼")
+"""What a password is called in other languages; Passwort is among `_PASSWORDS`."""
+
 _PLURALS: Final = ("passwords", "secrets", "credentials", "keys", "tokens")
 
 
@@ -58,6 +61,8 @@ class Name(NamedTuple):
 @lru_cache(maxsize=4096)
 def named(name: str) -> Name | None:
     """What `name` says that its value is; None when it says nothing of a secret."""
+    if name.strip().lower().endswith(_FOREIGN):
+        return Name("password", True)
     words = [word.lower() for word in _WORDS.findall(name)]
     while len(words) > 1 and (words[-1] in _ENDINGS or words[-1].isdigit()):
         words.pop()
@@ -165,12 +170,14 @@ def _is_mixed(value: str) -> bool:
 _TAIL: Final = re.compile(
     r"[\w-]{0,48}+"  # the rest of the name
     r"(?P<closing>\\{0,3}[\"'`])?\]?[*]{0,2}[ \t]{0,40}+"
-    r"(?P<operator>:=|=>|={1,3}|:[ \t]*(?:str|string|String|Optional\[str\]|str \| None)[ \t]*=|:|,|\||>|\(|%3[Dd]"
+    r"(?P<operator>:=|=>|={1,3}|：|:[ \t]*(?:str|string|String|Optional\[str\]|str \| None)[ \t]*=|:|,|\||>|\(|%3[Dd]"
     r"|(?:is|was)(?=[ \t:])|(?=(?<=[ \t])[^\s=:]))"
-    r"[*]{0,2}[ \t]{0,40}+(?:(?:Bearer|Basic|Token|token|ApiKey)[ \t]++)?"
+    r"[*]{0,2}(?:(?<=:)(?:[ \t]{0,8}[|>][0-9+-]{0,2})?[ \t]{0,8}(?P<break>\r?\n)(?=[ \t]))?"
+    r"[ \t]{0,40}+(?:(?:Bearer|Basic|Token|token|ApiKey)[ \t]++)?"
     r"(?:[rbfuRBFU]{1,2}(?=[\"']))?(?P<quote>\\{0,3}[\"'`])?",
     re.ASCII,
 )
+_ENDS_LINE: Final = re.compile(r"[\"',]{0,2}[ \t]*+(?:\r?\n|\Z)")
 _LONG: Final = 128
 """So many characters tell whether a value is a secret; a bound keeps the time linear."""
 
@@ -195,22 +202,22 @@ _FLAG: Final = re.compile(r"(?:^|[\s\"',\[])--?[A-Za-z0-9_.-]*\Z|\blogin \S{1,64
 def named_spans(text: str, lower: str) -> list[Span]:
     """The secrets after a key-like name in `text`, which is `lower` in lower case; one may be found twice."""
     found: list[Span] = []
-    for stem in _STEMS:
+    for stem in (*_STEMS, *_FOREIGN):
         at = lower.find(stem)
         while at >= 0:
-            span = _after(text, at)
+            span = _after(text, at, at if stem.isascii() else at + len(stem))
             if span is not None:
                 found.append(span)
             at = lower.find(stem, max(at + len(stem), span.end if span else 0))
     return found
 
 
-def _after(text: str, stem: int) -> Span | None:
-    """The secret after the name that has a stem at `stem`."""
-    tail = _TAIL.match(text, stem)
+def _after(text: str, stem: int, rest: int) -> Span | None:
+    """The secret after the name that has a stem at `stem`, and letters of the alphabet from `rest` on."""
+    tail = _TAIL.match(text, rest)
     if tail is None:
         return None
-    closing, operator, quote = tail.groups("")
+    closing, operator, quote = tail.group("closing") or "", tail["operator"], tail["quote"] or ""
     value = _VALUES[quote].match(text, tail.end())
     if value is None:
         return None
@@ -223,6 +230,8 @@ def _after(text: str, stem: int) -> Span | None:
     name = named(_phrase(before) + text[stem : tail.start("closing" if closing else "operator")])
     if name is None or not _may_follow(before, name, tail, found):
         return None
+    if tail["break"] and not (name.sure and _ENDS_LINE.match(text, value.end())):
+        return None  # in code, a colon and a line break begin a block
     if not looks_drawn(found, name, quoted=bool(quote) and operator not in ("(", ",")):
         return None
     if len(value[0]) >= _LONG:
@@ -244,7 +253,7 @@ def _phrase(before: str) -> str:
 
 def _may_follow(before: str, name: Name, tail: re.Match[str], value: str) -> bool:
     """Whether that name, operator and quote may stand together before a value."""
-    closing, operator, quote = tail.groups("")
+    closing, operator, quote = tail.group("closing") or "", tail["operator"], tail["quote"] or ""
     if before.endswith("/"):
         return False  # the name is a file's: /etc/passwd
     if operator == "":

@@ -18,6 +18,9 @@ _MARKER: Final = re.compile(r"\[redacted:[a-z][a-z0-9-]*\]")
 _MAX_DEPTH: Final = 200
 _MAX_NAME: Final = 64
 _WORD: Final = re.compile(r".{0,15}|[a-z_]{0,40}", re.DOTALL)
+_VALUES: Final = ("value", "default")
+"""Keys under which the value of something stands whose name is beside it, or above."""
+_LEAST: Final = 10 ** (MIN_SIZE - 1)
 _PLAIN: Final = frozenset((type(None), bool, int, float))
 
 
@@ -47,7 +50,8 @@ class Redactor:
     def redact_value(self, value: Any) -> tuple[Any, dict[str, int]]:
         """`value`, anything that JSON can hold, without its secrets, and how many of each kind were in it.
 
-        A text under a key such as `password` or `api_key`, or after such an option in a list of arguments, is judged by that name.
+        A text under a key such as `password` or `api_key`, however deep, or after such an option in a list of arguments, is judged
+        by that name. A whole number of 8 digits or more under the name of a password or secret is one.
 
         Raises:
             UserError: it nests too deeply to be searched.
@@ -104,7 +108,7 @@ class Redactor:
 
     def _walk(self, value: Any, name: Name | None, depth: int, counts: Counter[str]) -> Any:
         if type(value) in _PLAIN:
-            return value
+            return self._number(value, name, counts) if _is_long(value) else value
         if depth > _MAX_DEPTH:
             raise UserError("attributes nest too deeply to be read back", f"expected fewer than {_MAX_DEPTH} levels", "Flatten them.")
         if isinstance(value, str):
@@ -112,19 +116,32 @@ class Redactor:
             counts.update(found)
             return text
         if isinstance(value, dict):
-            return self._walk_items(cast("dict[Any, Any]", value), depth, counts)
+            return self._walk_items(cast("dict[Any, Any]", value), name, depth, counts)
         if isinstance(value, list | tuple):
             return self._walk_list(cast("list[Any]", value), name, depth, counts)
         return self._walk_other(value, name, depth, counts)
 
-    def _walk_items(self, value: dict[Any, Any], depth: int, counts: Counter[str]) -> dict[Any, Any]:
+    def _number(self, value: int, name: Name | None, counts: Counter[str]) -> Any:
+        """A number is a secret where a person chose it: tokens and keys are numbers when they are counted."""
+        if name is None or not name.sure or name.kind not in ("password", "secret"):
+            return value
+        text = str(value)
+        if not self._wanted(text, Span(0, len(text), name.kind)):
+            return value
+        counts[name.kind] += 1
+        return f"[redacted:{name.kind}]"
+
+    def _walk_items(self, value: dict[Any, Any], above: Name | None, depth: int, counts: Counter[str]) -> dict[Any, Any]:
         pairs: list[tuple[Any, Any]] = []
         changed = False
         label = value.get("name", value.get("key"))
         for key, item in value.items():
             new_key = key if not isinstance(key, str) or self._is_word(key) else self._walk(key, None, depth + 1, counts)
-            about = label if key == "value" else key
-            new_item = item if type(item) in _PLAIN else self._walk(item, _named(about), depth + 1, counts)
+            if type(item) in _PLAIN and not _is_long(item):
+                new_item = item
+            else:
+                name = _named(label if key in _VALUES else key) or (above if key in _VALUES else _weaker(above))
+                new_item = self._walk(item, name, depth + 1, counts)
             changed = changed or new_key is not key or new_item is not item
             pairs.append((new_key, new_item))
         if not changed:
@@ -158,6 +175,16 @@ class Redactor:
 def _named(label: object) -> Name | None:
     """What the name of a value says of it."""
     return named(label) if isinstance(label, str) and len(label) < _MAX_NAME else None
+
+
+def _weaker(name: Name | None) -> Name | None:
+    """What the name of a whole says of a part that has a name of its own: that it may be a secret, no more."""
+    return None if name is None else Name(name.kind, False)
+
+
+def _is_long(value: object) -> bool:
+    """Whether it is a whole number with as many digits as a secret has characters."""
+    return type(value) is int and abs(value) >= _LEAST
 
 
 def _names_next(item: object, size: int) -> Name | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from codex.core.events import Event, Kind, Role
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
+COUNT = st.integers(0, 2**53)
 PLAIN = st.none() | st.booleans() | INT64 | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12)
 JSON = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=8
@@ -20,7 +21,7 @@ TEXT = st.text(max_size=30) | st.sampled_from(
 ONE_EVENT = st.builds(
     Event,
     session=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}", fullmatch=True),
-    seq=st.integers(0, 2**63 - 1),
+    seq=COUNT,
     ts=st.floats(-(2**32), 2**32, exclude_max=True),  # to the year 2106: later, a float has no whole microseconds to keep
     role=st.sampled_from(get_args(Role)),
     kind=st.sampled_from(get_args(Kind)) | TEXT,
@@ -29,12 +30,12 @@ ONE_EVENT = st.builds(
     tool=st.none() | TEXT,
     model=st.none() | TEXT,
     latency_ms=st.none() | st.floats(),
-    tokens_in=st.none() | INT64,
-    tokens_out=st.none() | INT64,
+    tokens_in=st.none() | COUNT,
+    tokens_out=st.none() | COUNT,
     run_id=st.none() | TEXT,
     step=st.none() | INT64,
     loss=st.none() | st.floats(),
-    redacted=st.integers(0, 2**63 - 1),
+    redacted=COUNT,
 )
 EVENTS = st.lists(ONE_EVENT, max_size=6, unique_by=lambda event: (event.session, event.seq))
 

@@ -113,6 +113,20 @@ def test_bad_lines_are_all_counted_and_nothing_is_given() -> None:
     assert message.count("`role` is 'robot'") == 20 and "'the input' has 31 problems" in message
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"seq": 2**63 - 1}, "`seq` is 9223372036854775807 (line 1 of the input); expected less than or equal to 9007199254740992"),
+        ({"tokens_in": 2**63 - 1}, "`tokens_in` is 9223372036854775807 (line 1 of the input); expected less than"),
+        ({"ts": 253_402_300_799.5}, "(line 1 of the input); expected a time from 0001-01-03 to 9999-12-29, UTC"),
+    ],
+)
+@pytest.mark.parametrize("framed", [False, True])
+def test_value_that_sums_and_calendars_cannot_hold_is_refused(fields: dict[str, object], said: str, framed: bool) -> None:
+    event = Event.model_construct(**{**an_event().model_dump(), **fields})
+    assert said in refusal(encode(event) if framed else event.model_dump_json().encode())
+
+
 def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
     assert read(PLAIN.replace(b"hello", rb"cut \ud83d"))[0].content == "cut \ufffd"
 

@@ -163,7 +163,7 @@ def test_attribute_that_says_no_error_is_none(attributes: dict[str, Any]) -> Non
         (1.0, 5000.0, 0, 1_000_000_000),
         (-1.0, 5.0, 0, 0),
         (1_795_401_288.960001, None, 1_795_401_288_960_001_000, 1_795_401_288_960_001_000),
-        (253_402_300_799.0, 1.0, 2**64 - 1 - 1_000_000, 2**64 - 1),
+        (253_402_000_000.0, 1.0, 2**64 - 1 - 1_000_000, 2**64 - 1),
     ],
 )
 def test_times_stay_within_what_otlp_can_say(ts: float, latency: float | None, start: int, end: int) -> None:

@@ -135,8 +135,8 @@ def test_milliseconds_are_seen(make: Make) -> None:
 
 def test_seq_of_the_table_is_kept_with_its_gaps(make: Make) -> None:
     create = "create table session_events (ts, session_id text, role, message, seq)"
-    rows = [(1, "a", "user", "x", 7), (2, "a", "user", "y", 2), (0, "b", "user", "z", 2**63 - 1)]
-    assert told(list(sqlite.read(make(create, rows)))) == [("a", 2, 2, "y"), ("a", 7, 1, "x"), ("b", 2**63 - 1, 0, "z")]
+    rows = [(1, "a", "user", "x", 7), (2, "a", "user", "y", 2), (0, "b", "user", "z", 2**53)]
+    assert told(list(sqlite.read(make(create, rows)))) == [("a", 2, 2, "y"), ("a", 7, 1, "x"), ("b", 2**53, 0, "z")]
 
 
 def test_seq_that_is_always_null_is_as_if_absent(make: Make) -> None:
@@ -188,6 +188,17 @@ def test_table_without_rows_of_its_own_is_read(make: Make, create: str, more: li
         connection.execute(insert[2])
         connection.commit()
     assert "`role` is 'robot' (row 3 of theirs.db)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["n as ts, 'a' as session_id, 'user' as role, '' as message", "n as ts, 'a' as session_id, 'user' as role, '' as message, null as seq"],
+)
+def test_view_without_an_end_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setattr(sqlite, "VIEW_STEPS", 3_000_000)
+    endless = "with recursive count (n) as (select 1 union all select n + 1 from count)"
+    path = make("create table other (x)", more=[f"create view session_events as {endless} select {columns} from count"])
+    assert "the view session_events of" in refusal(path) and "gives no row; expected one within 3,000,000 steps" in refusal(path)
 
 
 def test_equal_times_without_rows_are_put_in_the_order_of_role_and_message(make: Make) -> None:
