@@ -16,6 +16,7 @@ from codex.runs.context import RunContext
 from codex.services import judge
 from codex.services.devices import check_device
 from codex.services.encoding import DATA_DIGEST, EncodedRun, encode_run, same_data_as_before
+from codex.services.learnt_form import keep_form
 from codex.services.recorder import Recorder
 from codex.services.resuming import check_newest_checkpoint
 
@@ -88,6 +89,7 @@ def _prepare(context: RunContext, config: RunConfig) -> Prepared:
     data = load(config.data, config.seed, workspace, judged=config.evaluation.judge)
     same_data_as_before(context.run, data.fingerprint)
     write_atomic(context.run.folder / DATA_DIGEST, data.fingerprint)
+    keep_form(context.run, data.train[0].form)
     shape = config.model.scratch
     if shape is not None:
         context.progress(note="training the tokenizer")
