@@ -97,7 +97,7 @@ def _show(summary: RunSummary, where: Place) -> None:
             ("folder", str(run.folder)),
         ]
     )
-    if summary.report is not None:
+    if summary.report is not None or summary.verdict is not None:  # a report that cannot be read is there as well, and says so
         show_verdict(summary)
         show_items(summary)
     show_adapter(summary)

@@ -117,6 +117,15 @@ def test_show_of_a_failed_run_says_why_with_the_last_lines_and_how_to_go_on(cli:
     assert "chat" not in answer.out
 
 
+def test_show_of_a_run_whose_report_is_cut_short_says_so(cli: Cli, made: Made) -> None:
+    run = made.finished()
+    run.report.write_text(run.report.read_text()[:40])
+    answer = cli("runs", "show")
+    assert answer.code == 0
+    assert "Unknown: report.json cannot be read (" in answer.out
+    assert "was not judged" not in answer.out
+
+
 def test_show_as_json_holds_everything(cli: Cli, made: Made) -> None:
     run = made.finished()
     run.log.write_text("a\nb\n")
