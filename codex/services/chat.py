@@ -205,7 +205,11 @@ def find(target: str, side: Side | None, *, workspace: Workspace, confirm_downlo
     Raises:
         RunError: the run has no adapter yet, or there is no such side.
     """
-    find_it = _find_model if _is_model(target) else _find_run
+    from codex.runs.record import run_number
+
+    # A run's id is a run's, also where a folder is called so: given inside `runs/`, it would be taken for a model.
+    is_run = run_number(target.strip()) is not None and (workspace.runs / target.strip()).is_dir()
+    find_it = _find_model if _is_model(target) and not is_run else _find_run
     return find_it(target, side, workspace, {"confirm_download": True} if confirm_download else {}, device)
 
 
