@@ -53,7 +53,7 @@ def list_runs(ctx: typer.Context, workspace: WorkspaceOption = None, as_json: Js
 
 def _ending(summary: RunSummary) -> str:
     reason = summary.status.reason
-    return summary.verdict or (reason.sentence if reason and reason.kind != "finished" else "")
+    return summary.problem or summary.verdict or (reason.sentence if reason and reason.kind != "finished" else "")
 
 
 @runs.command(cls=Command)

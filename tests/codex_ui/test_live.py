@@ -84,7 +84,7 @@ def test_comparison_shows_only_what_differs(context: AppContext, ids: dict[str, 
         ("failed", ["Out of memory", "Resume from step 30", "training.gradient_checkpointing=true", "checkpoint-30 is complete"], True),
         ("stopped", ["Stopped at step 44", "Resume from step 44", "&lt;script&gt;"], True),
         ("running", ["Stop and save", "Training loss", "last sign of life"], False),
-        ("damaged", ["cannot be read"], True),
+        ("damaged", ["This run cannot be read", "status.json cannot be read: ", 'id="resume"', "Start from the beginning"], True),
     ],
 )
 def test_run_in_each_state_says_how_it_is_and_what_can_be_done(

@@ -112,7 +112,7 @@ def _live(context: AppContext, query: Query) -> Live:
     now = render(
         "run-now.html",
         run=run,
-        problem=None,
+        problem=run.problem,
         left=time_left(run, points),
         took=elapsed(run),
         silent=silence(run),
