@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from codex.training.engine import TrainingResult
 
 ADAPTER = "adapter"
+UNJUDGED = "The result is saved; the verdict is missing."
+"""What a run that is stopped while it is judged leaves, in its reason."""
 
 
 @dataclass
@@ -142,7 +144,7 @@ def _score_base_first(context: RunContext, config: RunConfig, prepared: Prepared
     context.progress(note="judging the base")
     model = LocalModel(prepared.model, prepared.tokenizer, name="base")
     both = (prepared.encoded.judged.items, prepared.encoded.judged.shuffled)
-    kept = {items: model.score(items, batch_size=config.evaluation.batch_size) for items in both}
+    kept = {items: model.score(items, batch_size=config.evaluation.batch_size, check_stop=context.check_stop) for items in both}
     return lambda items: kept[tuple(items)]
 
 
@@ -152,11 +154,13 @@ def _judge(context: RunContext, config: RunConfig, prepared: Prepared, base_scor
     from codex.inference.local import LocalModel
 
     def before_each(note: str) -> None:
-        context.check_stop()
         context.progress(note=note)
 
+    def check_stop() -> None:
+        context.check_stop(UNJUDGED)
+
     model = LocalModel(prepared.model, prepared.tokenizer, name=context.run.id)
-    base, adapter = judge.scorers(model, config, before_each)
+    base, adapter = judge.scorers(model, config, before_each, check_stop)
     return judge.judge(prepared.encoded.judged, base_scores or base, adapter, config, prepared.data.noun, prepared.data.group_noun)
 
 
