@@ -47,7 +47,9 @@ def show_end(summary: RunSummary, place: Place) -> None:
 
 
 def show_reason(summary: RunSummary) -> None:
-    """Why it ended, with what was seen last; nothing for one that finished."""
+    """What of it cannot be read, and why it ended, with what was seen last; nothing for one that finished."""
+    if summary.problem is not None:
+        out(Painted(one_line(summary.problem), "bad"))
     reason = summary.status.reason
     if reason is None or reason.kind == "finished":
         return
@@ -120,7 +122,7 @@ def next_commands(summary: RunSummary) -> list[tuple[str, ...]]:
         about = "talk to it" if whole else "talk to base and adapter side by side"
         chat = [("chat", run.id, about)] if run.adapter.is_dir() else []
         return [*chat, show]
-    if summary.status.state in ("failed", "stopped"):
+    if summary.status.state in ("failed", "stopped", "unreadable"):  # a resume writes a status that can be read
         saved = run.checkpoints.is_dir() and any(path.name.startswith("checkpoint-") for path in run.checkpoints.iterdir())
         about = "go on from the newest complete checkpoint" if saved else "begin again, once the cause is mended"
         return [("runs", "resume", run.id, about), show]

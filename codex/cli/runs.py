@@ -53,7 +53,7 @@ def list_runs(ctx: typer.Context, workspace: WorkspaceOption = None, as_json: Js
 
 def _ending(summary: RunSummary) -> str:
     reason = summary.status.reason
-    return summary.verdict or (reason.sentence if reason and reason.kind != "finished" else "")
+    return summary.problem or summary.verdict or (reason.sentence if reason and reason.kind != "finished" else "")
 
 
 @runs.command(cls=Command)
@@ -97,7 +97,7 @@ def _show(summary: RunSummary, where: Place) -> None:
             ("folder", str(run.folder)),
         ]
     )
-    if summary.report is not None:
+    if summary.report is not None or summary.verdict is not None:  # a report that cannot be read is there as well, and says so
         show_verdict(summary)
         show_items(summary)
     show_adapter(summary)

@@ -206,8 +206,13 @@ class LocalModel:
         """How many tokens `text` is."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def score(self, items: Sequence[Encoded], *, batch_size: int) -> list[ItemScore]:
+    def score(self, items: Sequence[Encoded], *, batch_size: int, check_stop: Callable[[], None] = lambda: None) -> list[ItemScore]:
         """Scores of the items' answers, in their order, whatever the batch size.
+
+        Args:
+            items: encoded, each with an answer.
+            batch_size: items that go through the model at once.
+            check_stop: called before each batch; what it raises ends the scoring.
 
         Raises:
             DataError: an item has no answer token, or is longer than the model's context.
@@ -219,6 +224,7 @@ class LocalModel:
         order = sorted(range(len(items)), key=lambda index: -len(items[index].input_ids))
         scores: dict[int, ItemScore] = {}
         for start in range(0, len(order), batch_size):
+            check_stop()
             chosen = order[start : start + batch_size]
             scores.update(zip(chosen, self._score_batch(guard, [items[index] for index in chosen]), strict=True))
         return [scores[index] for index in range(len(items))]

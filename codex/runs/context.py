@@ -22,7 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class StopRequested(CodexError):
-    """Raised by `RunContext.check_stop` once somebody asked the run to stop; the body saves and lets it pass."""
+    """Raised by `RunContext.check_stop` once somebody asked the run to stop; the body saves and lets it pass.
+
+    Args:
+        left: what is there and what is missing, as a sentence, where a newest checkpoint does not tell it all.
+    """
+
+    def __init__(self, left: str = "") -> None:
+        super().__init__("the run was asked to stop")
+        self.left = left
 
 
 class StopFlag:
@@ -121,14 +129,14 @@ class RunContext:
         """Whether somebody asked the run to stop; a body that returns then has stopped, not finished."""
         return self._stop.raised
 
-    def check_stop(self) -> None:
-        """Leave the body if somebody asked the run to stop.
+    def check_stop(self, left: str = "") -> None:
+        """Leave the body if somebody asked the run to stop; `left` becomes a part of the reason, as `StopRequested` has it.
 
         Raises:
             StopRequested: somebody did.
         """
         if self._stop.raised:
-            raise StopRequested("the run was asked to stop")
+            raise StopRequested(left)
 
     def progress(self, *, step: int | None = None, total: int | None = None, note: str | None = None, **numbers: float) -> None:
         """Say how far the run is; cheap enough to call at each step, and the last call is never lost.

@@ -44,10 +44,10 @@ class Exit:
     log: tuple[str, ...] = ()
 
 
-def stopped(checkpoint: str | None) -> Ending:
-    """The ending of an attempt whose body ended when asked; `checkpoint` is the newest, if there is one."""
+def stopped(checkpoint: str | None, left: str = "") -> Ending:
+    """The ending of an attempt whose body ended when asked; `checkpoint` is the newest there is, `left` what else it left, in words."""
     onward = f" Resume goes on from {checkpoint}." if checkpoint else ""
-    return Ending("stopped", Reason("stopped", f"Stopped when asked.{onward}"))
+    return Ending("stopped", Reason("stopped", f"Stopped when asked.{f' {left}' if left else ''}{onward}"))
 
 
 def ending_of_error(error: BaseException, folder: Path) -> Ending:

@@ -102,8 +102,8 @@ def _run_body(context: RunContext) -> Ending:
     try:
         body = registry.load("run", context.run.kind)
         body(context)
-    except StopRequested:
-        return _stopped(context)
+    except StopRequested as stop:
+        return _stopped(context, stop.left)
     except BaseException as error:  # noqa: BLE001 - an exit and an interrupt end the run as much as an error does
         ending = ending_of_error(error, context.run.folder)
         if not isinstance(error, UserError):
@@ -112,9 +112,9 @@ def _run_body(context: RunContext) -> Ending:
     return _stopped(context) if context.stop_requested else Ending("finished", FINISHED)
 
 
-def _stopped(context: RunContext) -> Ending:
+def _stopped(context: RunContext, left: str = "") -> Ending:
     newest = newest_checkpoint(context.run.folder)
-    return stopped(newest.name if newest else None)
+    return stopped(newest.name if newest else None, left)
 
 
 def _log_traceback(error: BaseException) -> None:

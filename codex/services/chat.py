@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -206,7 +205,11 @@ def find(target: str, side: Side | None, *, workspace: Workspace, confirm_downlo
     Raises:
         RunError: the run has no adapter yet, or there is no such side.
     """
-    find_it = _find_model if _is_model(target) else _find_run
+    from codex.runs.record import run_number
+
+    # A run's id is a run's, also where a folder is called so: given inside `runs/`, it would be taken for a model.
+    is_run = run_number(target.strip()) is not None and (workspace.runs / target.strip()).is_dir()
+    find_it = _find_model if _is_model(target) and not is_run else _find_run
     return find_it(target, side, workspace, {"confirm_download": True} if confirm_download else {}, device)
 
 
@@ -230,12 +233,11 @@ def _load(asked: ModelConfig, workspace: Workspace, name: str, *, plain: bool = 
     return LocalModel(load_model(asked, workspace, quantization=None), load_tokenizer(asked, workspace), name=name, plain=plain)
 
 
-def trained_on_plain_text(run: Run) -> bool:
+def _learnt_plain(run: Run, config: RunConfig, workspace: Workspace) -> bool:
     """Whether the run learnt plain prompts and completions, or text, for which a chat template would be a foreign language."""
-    try:
-        return json.loads(run.report.read_text(encoding="utf-8")).get("data", {}).get("form") in ("prompt-completion", "text")
-    except FileNotFoundError:
-        return False
+    from codex.services.learnt_form import learnt_form
+
+    return learnt_form(run, config, workspace) != "messages"
 
 
 def _find_run(target: str, side: Side | None, workspace: Workspace, confirmed: Mapping[str, bool], device: Device | None) -> Found:
@@ -264,9 +266,11 @@ def _find_run(target: str, side: Side | None, workspace: Workspace, confirmed: M
                 f"Talk to the base by its own name: `codex-ml chat {config.model.source}`.",
             )
         trained = ModelConfig.model_validate({"source": str(run.adapter), "device": on})
-        return Found(
-            run.id, trained.source, on, key, ("model",), lambda: _load(trained, workspace, run.id, plain=trained_on_plain_text(run))
-        )
+
+        def load_trained() -> LocalModel:
+            return _load(trained, workspace, run.id, plain=_learnt_plain(run, config, workspace))
+
+        return Found(run.id, trained.source, on, key, ("model",), load_trained)
     asked = config.model.model_copy(update={"device": on, **confirmed})
     sides = ("base", "adapter") if side is None or side == "both" else (side,)
     return Found(run.id, asked.source, on, key, sides, lambda: _load_adapted(run, config, asked, workspace))
@@ -277,6 +281,7 @@ def _load_adapted(run: Run, config: RunConfig, asked: ModelConfig, workspace: Wo
     from codex.inference.local import LocalModel
     from codex.models.load import attach_adapter, load_model, load_tokenizer
 
+    plain = _learnt_plain(run, config, workspace)  # before the weights: it may be unknown
     base = load_model(asked, workspace, quantization=config.method.quantization())
     adapted: Any = attach_adapter(base, run.adapter)
-    return LocalModel(adapted, load_tokenizer(asked, workspace), name=run.id, plain=trained_on_plain_text(run))
+    return LocalModel(adapted, load_tokenizer(asked, workspace), name=run.id, plain=plain)

@@ -17,7 +17,7 @@ from codex.runs.status import host_name
 from codex.runs.store import RunStore
 from codex.runs.views import RunView
 from codex.services import machine
-from codex.services.chat import ChatSettings, Found, Piece, Side, find, trained_on_plain_text
+from codex.services.chat import ChatSettings, Found, Piece, Side, find
 from codex.services.children import Birth, Child, ChildDied, Life, Request, last_of
 
 NAME = "The model's process"
@@ -184,8 +184,10 @@ class ChatRoom:
 
     def alone(self, target: str) -> bool:
         """Whether each message to `target`, one of `targets`, stands alone: it was trained on single prompts, not on conversations."""
+        from codex.services.learnt_form import told_form
+
         run = next((view.run for view in RunStore(self._workspace).list() if view.run.id == target), None)
-        return run is not None and trained_on_plain_text(run)
+        return run is not None and told_form(run) in ("prompt-completion", "text")
 
     def open(
         self, target: str, side: Side | None, settings: ChatSettings, device: Place = "auto", *, confirm_download: bool = False

@@ -94,20 +94,23 @@ def judge(judged: Judged, base: Scorer, adapter: Scorer, config: RunConfig, noun
     )
 
 
-def scorers(model: LocalModel, config: RunConfig, before_each: Callable[[str], None]) -> tuple[Scorer, Scorer]:
+def scorers(
+    model: LocalModel, config: RunConfig, before_each: Callable[[str], None], check_stop: Callable[[], None] = lambda: None
+) -> tuple[Scorer, Scorer]:
     """(base, adapter) scorers over one loaded model whose adapter can be switched off.
 
     Args:
         model: loaded, with its adapter attached.
         config: gives the batch size.
-        before_each: told what is scored next; may raise to end the judging.
+        before_each: told what is scored next.
+        check_stop: called before each batch; raises to end the judging.
     """
 
     def scorer(adapter_on: bool, name: str) -> Scorer:
         def score(items: Sequence[Encoded]) -> list[ItemScore]:
             before_each(f"judging the {name}")
             with model.with_adapter(adapter_on and model.has_adapter):
-                return model.score(items, batch_size=config.evaluation.batch_size)
+                return model.score(items, batch_size=config.evaluation.batch_size, check_stop=check_stop)
 
         return score
 

@@ -33,6 +33,7 @@ class RunSummary:
         recipe: the recipe it started from, "" when its configuration cannot be read.
         verdict: the verdict's sentence, once there is one.
         report: the whole of `report.json`, once there is one.
+        problem: what of it could not be read or checked; None when all is well.
     """
 
     run: Run
@@ -40,6 +41,7 @@ class RunSummary:
     recipe: str
     verdict: str | None
     report: dict[str, Any] | None
+    problem: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -64,6 +66,7 @@ class RunSummary:
             "folder": str(run.folder),
             "adapter": str(run.adapter) if run.adapter.is_dir() else None,
             **asdict(self.status),
+            "problem": self.problem,
             "verdict": self.verdict,
             "report": self.report,
         }
@@ -104,9 +107,10 @@ def summary_of(view: RunView) -> RunSummary:
     try:
         report = _report(view.run.folder)
     except ValueError as error:
-        return RunSummary(view.run, view.status, _recipe(view.run), f"Unknown: report.json cannot be read ({error})", None)
+        unknown = f"Unknown: report.json cannot be read ({error})"
+        return RunSummary(view.run, view.status, _recipe(view.run), unknown, None, view.problem)
     verdict = report.get("verdict") if report else None
-    return RunSummary(view.run, view.status, _recipe(view.run), verdict.get("sentence") if verdict else None, report)
+    return RunSummary(view.run, view.status, _recipe(view.run), verdict.get("sentence") if verdict else None, report, view.problem)
 
 
 def _report(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -39,6 +40,7 @@ class CodexTrainer(SFTTrainer):
             parameter.data = data
         self.add_callback(GoOnSumming(self))
         self.goes_on_from: Path | None = None
+        self._heldout_nats, self._heldout_tokens = 0.0, 0
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimizer that was asked for; AdamW variants are the trainer's own."""
@@ -56,6 +58,22 @@ class CodexTrainer(SFTTrainer):
         for name, parameter in target.named_parameters():
             if name in types:
                 parameter.data = parameter.data.to(types[name])
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """Measure the held-out loss a token; the trainer's own is a mean of batches, in which a batch of short answers counts too much."""
+        self._heldout_nats, self._heldout_tokens = 0.0, 0
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        assert output.metrics is not None and self._heldout_tokens > 0, "examples without an answer token are not encoded"
+        output.metrics[f"{metric_key_prefix}_loss"] = self._heldout_nats / self._heldout_tokens
+        return output
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None) -> Any:
+        """One held-out batch, whose loss a token and whose tokens are added up."""
+        tokens = int((inputs["labels"][..., 1:] != -100).sum())  # the first has nothing before it that could predict it
+        step = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys=ignore_keys)
+        self._heldout_nats += float(step[0]) * tokens
+        self._heldout_tokens += tokens
+        return step
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run's report is the card, and the trainer would write one beside every checkpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +127,19 @@ def test_chat_without_target_takes_the_newest_run_with_an_adapter(cli: Cli, adap
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("sys.stdin", io.StringIO(QUESTION))
         assert cli("chat", *SHORT).out == text
+
+
+def test_chat_with_a_run_whose_report_is_cut_short_answers(cli: Cli, adapted: str, made: Made) -> None:
+    made.store.get(adapted).report.write_text('{"run": "r-0001", "da')
+    answer = cli("chat", adapted, QUESTION, *SHORT)
+    assert (answer.code, "Traceback" in answer.err) == (0, False)
+    assert answer.out.startswith("base\n")
+
+
+def test_chat_with_a_run_beside_a_folder_of_its_name_is_with_the_run(
+    cli: Cli, adapted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / adapted).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli("chat", adapted, QUESTION, *SHORT).out.startswith("base\n")
+    assert "base" not in cli("chat", str(tmp_path / adapted), QUESTION, *SHORT).out  # a path is a folder

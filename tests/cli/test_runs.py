@@ -75,7 +75,18 @@ def test_list_shows_a_damaged_run_and_the_others(cli: Cli, made: Made) -> None:
     answer = cli("runs")
     assert answer.code == 0
     assert "unreadable" in answer.out
+    assert "status.json cannot be read: " in " ".join(answer.out.split())
     assert "finished" in answer.out
+
+
+def test_show_of_a_run_with_a_damaged_status_says_why_and_how_to_go_on(cli: Cli, made: Made) -> None:
+    damaged = made.run()
+    (damaged.folder / "status.json").write_text('{"state": "dancing"}')
+    answer = cli("runs", "show")
+    assert "r-0001 A run  unreadable\nstatus.json cannot be read: `state` is 'dancing'\n" in answer.out
+    assert "Next: codex-ml runs resume r-0001" in answer.out
+    assert cli("runs", "show", "--json").json["problem"] == "status.json cannot be read: `state` is 'dancing'"
+    assert [each["problem"] for each in cli("runs", "--json").json] == ["status.json cannot be read: `state` is 'dancing'"]
 
 
 def test_list_escapes_a_title_that_would_steer_the_terminal(cli: Cli, made: Made) -> None:
@@ -115,6 +126,15 @@ def test_show_of_a_failed_run_says_why_with_the_last_lines_and_how_to_go_on(cli:
     assert "step     37/600" in answer.out
     assert "Next: codex-ml runs resume r-0001" in answer.out
     assert "chat" not in answer.out
+
+
+def test_show_of_a_run_whose_report_is_cut_short_says_so(cli: Cli, made: Made) -> None:
+    run = made.finished()
+    run.report.write_text(run.report.read_text()[:40])
+    answer = cli("runs", "show")
+    assert answer.code == 0
+    assert "Unknown: report.json cannot be read (" in answer.out
+    assert "was not judged" not in answer.out
 
 
 def test_show_as_json_holds_everything(cli: Cli, made: Made) -> None:

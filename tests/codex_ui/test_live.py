@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from codex.core.errors import RunError
+from codex.runs.endings import forced, stopped
+from codex.runs.status import Ending
 from codex_ui.context import AppContext
 from codex_ui.page import Live, all_pages
 from codex_ui.shell import shell_parts
@@ -84,7 +86,7 @@ def test_comparison_shows_only_what_differs(context: AppContext, ids: dict[str, 
         ("failed", ["Out of memory", "Resume from step 30", "training.gradient_checkpointing=true", "checkpoint-30 is complete"], True),
         ("stopped", ["Stopped at step 44", "Resume from step 44", "&lt;script&gt;"], True),
         ("running", ["Stop and save", "Training loss", "last sign of life"], False),
-        ("damaged", ["cannot be read"], True),
+        ("damaged", ["This run cannot be read", "status.json cannot be read: ", 'id="resume"', "Start from the beginning"], True),
     ],
 )
 def test_run_in_each_state_says_how_it_is_and_what_can_be_done(
@@ -96,6 +98,12 @@ def test_run_in_each_state_says_how_it_is_and_what_can_be_done(
     assert "<script>" not in html
     assert live.done == done
     assert ("/delete" in html) and (('id="delete"' in html) == done)
+
+
+@pytest.mark.parametrize("ending", [forced(), stopped("checkpoint-8")], ids=["by force", "asked"])
+def test_stopped_run_says_how_it_was_stopped(context: AppContext, ending: Ending) -> None:
+    run = Made(context.workspace).run(state="stopped", reason=ending.reason, step=9, total=20)
+    assert ending.reason.sentence in _live(context, "run", {"id": run.id}).parts["run-now"]
 
 
 def test_advice_of_a_failed_run_leads_to_the_form_with_the_changes(context: AppContext, ids: dict[str, str]) -> None:

@@ -241,6 +241,19 @@ def test_exact_is_what_greedy_generation_gives(local: LocalModel, tiny_folder: P
     assert sum(expected for _, expected in exact) == 6
 
 
+def test_scoring_asks_before_each_batch_and_ends_when_told_to(local: LocalModel) -> None:
+    asked: list[int] = []
+
+    def stop_at_the_third() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        local.score(_items(13), batch_size=2, check_stop=stop_at_the_third)
+    assert len(asked) == 3
+
+
 def test_no_items_have_no_scores(local: LocalModel) -> None:
     assert local.score([], batch_size=4) == []
 

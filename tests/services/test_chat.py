@@ -21,6 +21,7 @@ from codex.inference.local import Finish, LocalModel
 from codex.runs.record import Run
 from codex.runs.store import RunStore
 from codex.services.chat import Chat, ChatSettings, Piece, default_target, open_chat
+from codex.services.learnt_form import keep_form
 from codex.sessionlog import SessionLog
 
 SHORT = ChatSettings(max_new_tokens=5)
@@ -227,6 +228,54 @@ def test_open_chat_with_a_run_of_all_weights_speaks_with_what_it_trained_as_it_w
         list(chat.ask("Wrap the text."))
     first, second = tokens_in(workspace)
     assert (first == second) == plain  # a plain prompt stands alone; a conversation grows
+
+
+def unreported(workspace: Workspace, model: Path, rows: Path) -> Run:
+    """A run of all weights on `rows` that was stopped before its report was written."""
+    values: dict[str, Any] = {"model.source": str(model), "model.device": "cpu", "data.source": str(rows), "data.max_tokens": 64}
+    composed = compose("lora-docstrings", ["method=full"], environ={}, values=values)
+    run = RunStore(workspace).create("training", "Stopped", {"resolved.yaml": composed.resolved_yaml()})
+    shutil.copytree(model, run.adapter)
+    return run
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["no report", "damaged report"])
+@pytest.mark.parametrize("kept", [True, False], ids=["form kept", "older run"])
+def test_open_chat_with_a_run_of_prompts_and_completions_without_a_report_asks_in_plain_prompts(
+    tiny_folder: Path, small_data: Path, workspace: Workspace, kept: bool, damaged: bool
+) -> None:
+    run = unreported(workspace, tiny_folder, small_data)
+    if kept:
+        keep_form(run, "prompt-completion")
+    if damaged:
+        run.report.write_text('{"run": "r-0001", "data": {"fo')
+    with open_chat(run.id, None, workspace=workspace, settings=SHORT) as chat:
+        list(chat.ask("Sum 1 and 2: "))
+        list(chat.ask("Sum 1 and 2: "))
+    first, second = tokens_in(workspace)
+    assert first == second  # a plain prompt stands alone
+
+
+def test_open_chat_with_a_run_of_conversations_without_a_report_asks_in_the_chat_template(tiny_folder: Path, workspace: Workspace) -> None:
+    run = trained(workspace, tiny_folder, "messages", "full")  # on built-in data
+    shutil.copytree(tiny_folder, run.adapter)
+    run.report.unlink()
+    with open_chat(run.id, None, workspace=workspace, settings=SHORT) as chat:
+        list(chat.ask("Wrap the text."))
+        list(chat.ask("Wrap the text."))
+    first, second = tokens_in(workspace)
+    assert (second or 0) > (first or 0)  # a conversation grows
+
+
+def test_open_chat_with_a_run_of_unknown_form_is_refused_in_words(tiny_folder: Path, workspace: Workspace, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": f"Count {number}: ", "completion": "Done."}) + "\n" for number in range(9)))
+    run = unreported(workspace, tiny_folder, rows)
+    rows.unlink()
+    with pytest.raises(RunError, match=r"form of what run 'r-0001' learnt is unknown.*rows.jsonl.*expected one of messages.*data.form"):
+        open_chat(run.id, None, workspace=workspace, settings=SHORT)
+    keep_form(run, "prompt-completion")  # what the message says to do
+    open_chat(run.id, None, workspace=workspace, settings=SHORT)
 
 
 @pytest.mark.parametrize("side", ["base", "both"])

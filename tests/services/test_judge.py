@@ -18,9 +18,10 @@ from codex.data.examples import Example
 from codex.data.load import Dataset, load
 from codex.inference.local import LocalModel
 from codex.models.load import load_model, load_tokenizer
+from codex.runs.context import StopRequested
 from codex.services import judge
 from codex.services.encoding import encode_run
-from codex.services.workers.training import Prepared, _judge, _score_base_first
+from codex.services.workers.training import UNJUDGED, Prepared, _judge, _score_base_first
 from codex.training.methods.full import FullSettings
 from codex.training.methods.lora import LoraSettings
 
@@ -171,7 +172,7 @@ def test_scorers_score_the_base_with_the_adapter_off_and_the_adapter_with_it_on(
 
 def _context() -> Any:
     """As much of a run's context as judging asks for."""
-    return SimpleNamespace(progress=lambda **_: None, check_stop=lambda: None, run=SimpleNamespace(id="r1"))
+    return SimpleNamespace(progress=lambda **_: None, check_stop=lambda left="": None, run=SimpleNamespace(id="r1"))
 
 
 def test_score_base_first_of_full_training_is_the_base_before_it(asked: ModelConfig, tokenizer: Any) -> None:
@@ -203,3 +204,22 @@ def test_score_base_first_of_an_adapter_waits_until_it_is_trained(asked: ModelCo
     model = config.method.attach(load_model(asked, Workspace(Path("unused"))), 0)
     prepared = Prepared(data, encode_run(config, data, tokenizer, None), model, tokenizer)
     assert _score_base_first(_context(), config, prepared) is None
+
+
+def test_judge_of_a_run_that_is_asked_to_stop_ends_before_the_next_batch(asked: ModelConfig, tokenizer: Any) -> None:
+    config, data = _config(), _data()
+    model = config.method.attach(load_model(asked, Workspace(Path("unused"))), 0)
+    prepared = Prepared(data, encode_run(config, data, tokenizer, None), model, tokenizer)
+    batches: list[str] = []
+
+    def check_stop(left: str = "") -> None:
+        batches.append(left)
+        if len(batches) == 2:
+            raise StopRequested(left)
+
+    context: Any = SimpleNamespace(progress=lambda **_: None, check_stop=check_stop, run=SimpleNamespace(id="r1"))
+    assert prepared.encoded.judged is not None
+    assert len(prepared.encoded.judged.items) > 2 * config.evaluation.batch_size
+    with pytest.raises(StopRequested) as stop:
+        _judge(context, config, prepared, None)
+    assert (stop.value.left, len(batches)) == (UNJUDGED, 2)

@@ -23,6 +23,7 @@ from codex.runs.checkpoints import complete_checkpoints
 from codex.runs.record import Run
 from codex.runs.store import RunStore
 from codex.services import runs, train
+from codex.services.learnt_form import DATA_FORM
 
 
 def _sha(run: Run) -> str:
@@ -61,6 +62,7 @@ def test_run_finishes_with_adapter_verdict_and_one_row_a_step(start_run: Any, fi
     assert verdict["sentence"].startswith(f"{verdict['word']}: answer loss ")
     assert verdict["items"] == 10
     assert report["training"]["steps"] == 12
+    assert (run.folder / DATA_FORM).read_text() == report["data"]["form"] == "prompt-completion"
 
     _assert_mlflow_holds(losses, workspace)
     _assert_plain_peft_gives_the_judged_loss(run, tiny_folder, workspace, verdict)

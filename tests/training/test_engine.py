@@ -182,15 +182,22 @@ def test_fit_log_every_two_tells_the_first_and_every_second_step(bench: Bench, t
     assert [metric.step for metric in hooks.metrics] == [1, 2, 4]
 
 
-def test_fit_heldout_loss_is_that_of_the_heldout_answers(bench: Bench, tmp_path: Path) -> None:
-    heldout, hooks, config = _items(2, seed=9), Watching(), _config(steps=4, evaluate_every=2)
+@pytest.mark.parametrize("padding_free", [False, True], ids=["padded", "padding-free"])
+def test_fit_heldout_loss_is_that_of_the_heldout_answers_token_by_token(padding_free: bool, bench: Bench, tmp_path: Path) -> None:
+    train, hooks = _items(2), Watching()
+    heldout = [*_items(4, seed=9)[2:], *train]  # long answers never seen, then short ones that were learnt
+    config = _config(steps=4, batch_size=2, evaluate_every=2, padding_free=padding_free)
     model = bench.model(config)
-    fit(model, bench.tokenizer, (_items(4), heldout), config, tmp_path, hooks)
+    fit(model, bench.tokenizer, (train, heldout), config, tmp_path, hooks)
     measured = [metric for metric in hooks.metrics if metric.heldout_loss is not None]
     assert [metric.step for metric in measured] == [2, 4]
     assert [metric.step for metric in hooks.metrics if metric.loss is not None] == [1, 2, 3, 4]
+    model.eval()
     with torch.no_grad():
-        assert measured[-1].heldout_loss == pytest.approx(float(_answer_loss(model.eval(), heldout)), abs=1e-4)
+        by_token = float(_answer_loss(model, heldout))
+        by_batch = [float(_answer_loss(model, batch)) for batch in (heldout[:2], train)]
+    assert abs(sum(by_batch) / 2 - by_token) > 1e-2  # a mean of the batches would be another number
+    assert measured[-1].heldout_loss == pytest.approx(by_token, abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

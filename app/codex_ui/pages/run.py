@@ -53,9 +53,8 @@ def verdict_card(run: RunSummary) -> Markup:
     verdict: dict[str, Any] | None = (run.report or {}).get("verdict")
     rows = [{**row, "decimals": max(2, row["decimals"]), "gain": _gain(row)} for row in (verdict or {}).get("metrics", ())]
     notes = ((run.report or {}).get("data") or {}).get("notes") or []
-    why = next(
-        (note for note in notes if note.startswith("No verdict")), run.verdict or "The run was not judged: `evaluation.judge` is false."
-    )
+    unjudged = "The run was not judged: `evaluation.judge` is false." if run.report else "The run ended before it was judged."
+    why = next((note for note in notes if note.startswith("No verdict")), run.verdict or unjudged)
     return render("verdict.html", verdict=verdict, rows=rows, primary=primary(run), ended=run.ended, why=why)
 
 
@@ -112,7 +111,7 @@ def _live(context: AppContext, query: Query) -> Live:
     now = render(
         "run-now.html",
         run=run,
-        problem=None,
+        problem=run.problem,
         left=time_left(run, points),
         took=elapsed(run),
         silent=silence(run),

@@ -16,6 +16,7 @@ from codex.runs.context import RunContext
 from codex.services import judge
 from codex.services.devices import check_device
 from codex.services.encoding import DATA_DIGEST, EncodedRun, encode_run, same_data_as_before
+from codex.services.learnt_form import keep_form
 from codex.services.recorder import Recorder
 from codex.services.resuming import check_newest_checkpoint
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from codex.training.engine import TrainingResult
 
 ADAPTER = "adapter"
+UNJUDGED = "The result is saved; the verdict is missing."
+"""What a run that is stopped while it is judged leaves, in its reason."""
 
 
 @dataclass
@@ -88,6 +91,7 @@ def _prepare(context: RunContext, config: RunConfig) -> Prepared:
     data = load(config.data, config.seed, workspace, judged=config.evaluation.judge)
     same_data_as_before(context.run, data.fingerprint)
     write_atomic(context.run.folder / DATA_DIGEST, data.fingerprint)
+    keep_form(context.run, data.train[0].form)
     shape = config.model.scratch
     if shape is not None:
         context.progress(note="training the tokenizer")
@@ -140,7 +144,7 @@ def _score_base_first(context: RunContext, config: RunConfig, prepared: Prepared
     context.progress(note="judging the base")
     model = LocalModel(prepared.model, prepared.tokenizer, name="base")
     both = (prepared.encoded.judged.items, prepared.encoded.judged.shuffled)
-    kept = {items: model.score(items, batch_size=config.evaluation.batch_size) for items in both}
+    kept = {items: model.score(items, batch_size=config.evaluation.batch_size, check_stop=context.check_stop) for items in both}
     return lambda items: kept[tuple(items)]
 
 
@@ -150,11 +154,13 @@ def _judge(context: RunContext, config: RunConfig, prepared: Prepared, base_scor
     from codex.inference.local import LocalModel
 
     def before_each(note: str) -> None:
-        context.check_stop()
         context.progress(note=note)
 
+    def check_stop() -> None:
+        context.check_stop(UNJUDGED)
+
     model = LocalModel(prepared.model, prepared.tokenizer, name=context.run.id)
-    base, adapter = judge.scorers(model, config, before_each)
+    base, adapter = judge.scorers(model, config, before_each, check_stop)
     return judge.judge(prepared.encoded.judged, base_scores or base, adapter, config, prepared.data.noun, prepared.data.group_noun)
 
 

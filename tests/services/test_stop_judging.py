@@ -1,0 +1,42 @@
+"""A run that is stopped while it is judged, by a real worker: what it leaves, and that it can go on."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from codex.core.paths import Workspace
+from codex.runs.record import Run
+from codex.runs.store import RunStore
+from codex.services import train
+from codex.services.workers import training
+
+
+def _wait_until_judged(run: Run, workspace: Workspace) -> None:
+    store, deadline = RunStore(workspace), time.monotonic() + 240
+    while not (view := store.view(run)).status.note.startswith("judging"):
+        assert view.active and time.monotonic() < deadline, view
+        time.sleep(0.01)
+
+
+def test_stop_while_judging_keeps_the_adapter_and_a_resume_goes_on_also_from_a_damaged_status(
+    start_run: Any, workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"{number}. Count: ", "completion": f"{number + 1} is next, {number + 2} after it."} for number in range(700)]
+    heldout = tmp_path / "many.jsonl"
+    heldout.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = start_run(training__steps=2, data__heldout=str(heldout), evaluation__examples=700, evaluation__batch_size=1)
+    _wait_until_judged(run, workspace)
+    view = RunStore(workspace).stop(run, 60)
+    assert view.state == "stopped" and view.status.reason is not None
+    assert view.status.reason.sentence == f"Stopped when asked. {training.UNJUDGED} Resume goes on from checkpoint-2."
+    assert (run.adapter / "adapter_model.safetensors").is_file() and not run.report.exists()
+
+    (run.folder / "status.json").write_text("{")
+    assert RunStore(workspace).view(run).state == "unreadable"
+    _, checkpoint = train.resume(run.id, workspace=workspace)
+    assert checkpoint is not None and checkpoint.name == "checkpoint-2"
+    _wait_until_judged(run, workspace)
+    RunStore(workspace).stop(run, 60, force=True)
