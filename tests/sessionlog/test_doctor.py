@@ -139,16 +139,18 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Die at the `step`-th change of the disk that counts; an odd one is before it, an even one after it."""
     left = [step]
 
+    def strike() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
     def dying(home: object, name: str) -> None:
         real = getattr(home, name)
 
         def change(*arguments: object, **options: object) -> object:
-            for after in (False, True):
-                left[0] -= 1
-                if left[0] == 0:
-                    raise Killed
-                if not after:
-                    result = real(*arguments, **options)
+            strike()
+            result = real(*arguments, **options)
+            strike()
             return result
 
         monkeypatch.setattr(home, name, change)
@@ -163,6 +165,7 @@ def test_repair_that_is_killed_at_any_step_loses_nothing(
 ) -> None:
     damage(compacted)
     monkeypatch.setattr(doctor, "Compactor", Resting)
+    step = 0
     for step in range(1, 200):
         folder = tmp_path / str(step)
         shutil.copytree(compacted.folder, folder)
@@ -249,6 +252,7 @@ def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
     damaged = (compacted.folder / part.name).read_bytes()
     left = [event for event in events if (event.session, event.seq) not in lost]
     monkeypatch.setattr(doctor, "Compactor", Resting)
+    step = 0
     for step in range(1, 200):
         folder = tmp_path / str(step)
         shutil.copytree(compacted.folder, folder)
