@@ -1,5 +1,6 @@
 // What is wrong with the run form stands beside its fields as well: the panel's list, which the app has escaped, is put there word for word.
 (() => {
+  if (window.codex.free) return; // Gradio loads the scripts of the head once more, perhaps after what is waited for has come
   const clear = () => {
     document.querySelectorAll(".cx-field-error").forEach((each) => each.remove());
     document.querySelectorAll(".cx-wrong").forEach((field) => {
