@@ -73,12 +73,15 @@ def test_what_is_typed_before_the_form_has_its_values_goes_nowhere(app: App, ope
     expect(seed).to_have_value("7")
 
 
-def test_script_that_gradio_loads_once_more_holds_nothing_again(app: App, open_page: OpenPage) -> None:
-    page, start = _open(app, open_page)
-    page.add_script_tag(url=page.evaluate("document.querySelector('script[src*=\"form.js\"]').src"))
-    page.wait_for_timeout(300)
-    expect(start).to_have_text("Start run", timeout=1000)
-    expect(start).to_be_enabled(timeout=1000)
+def test_script_that_comes_after_the_values_holds_nothing(app: App, open_page: OpenPage) -> None:
+    page = open_page(f"{app.url}/runs")
+    with Held(page, "**/vendor/form.js*"):
+        page.goto(f"{app.url}/train")
+        expect(page.locator("#f-seed input")).to_have_value("42")
+        page.wait_for_function("window.codexCame?.has('form')")
+    page.wait_for_function("Boolean(window.codex.free)")
+    expect(page.locator("#start")).to_have_text("Start run", timeout=2000)
+    expect(page.locator("#start")).to_be_enabled(timeout=2000)
 
 
 def test_no_run_starts_while_a_file_is_read(app: App, open_page: OpenPage, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_time_is_the_timestamp_in_utc(filled: SessionLog) -> None:
 
 def test_sessions_view_holds_what_sessions_returns(filled: SessionLog) -> None:
     rows = filled.sql("select * exclude (time, day, last_seq, roles, tools, models) from sessions order by started").pl().to_dicts()
-    assert [{**row, "rating": None} for row in rows] == [vars(info) for info in filled.sessions()]
+    assert [{**row, "rating": None, "rated_good": 0, "rated_bad": 0} for row in rows] == [vars(info) for info in filled.sessions()]
     assert [(row["id"], row["title"], row["run_id"], row["events"]) for row in rows] == [
         ("t", "first run", "r1", 23),
         ("c", "a chat", None, 4),

@@ -36,8 +36,8 @@ FILES = ("data.source", "data.heldout", "model.source")
 SOURCES = {DataError: ("data.source",), ModelError: ("model.source",)}
 """What an error is about that names no setting and no file."""
 GO = "url => { if (url) location.href = url; else window.codex.free('run'); }"
-FREE = "() => window.codex.free('{what}')"
-"""What the page waited for has come: static/form.js lets go of what it held."""
+FREE = "() => {{ (window.codexCame ??= new Set()).add('{what}'); window.codex?.free?.('{what}'); }}"
+"""What the page waited for has come: static/form.js lets go of what it held, or, when it is not there yet, holds nothing."""
 
 
 @dataclass(frozen=True)

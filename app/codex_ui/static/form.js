@@ -1,6 +1,5 @@
 // What is wrong with the run form stands beside its fields as well: the panel's list, which the app has escaped, is put there word for word.
 (() => {
-  if (window.codex.free) return; // Gradio loads the scripts of the head once more, perhaps after what is waited for has come
   const clear = () => {
     document.querySelectorAll(".cx-field-error").forEach((each) => each.remove());
     document.querySelectorAll(".cx-wrong").forEach((field) => {
@@ -62,7 +61,7 @@
     if (changes.some(({ addedNodes }) => [...addedNodes].some(failed))) [...waits.keys()].forEach(free); // what was waited for does not come
   };
   const listen = () => {
-    hold("form", "Loading…");
+    if (!window.codexCame?.has("form")) hold("form", "Loading…"); // Gradio loads this file late, perhaps after the values have come
     new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
     fetch("/api/warm", { method: "POST" }).catch(() => {});
     // Before Gradio hears of it, for two clicks in one moment would be two runs.
