@@ -122,7 +122,8 @@ def test_start_says_at_once_that_it_was_pressed_and_comes_back_after_an_error(ap
     _choose(page, _mynew(tmp_path))
     source = page.locator("#f-data-source input")
     expect(source).not_to_have_value("stdlib-docstrings", timeout=PATIENCE_MS)
-    expect(page.locator("#facts dl")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#facts dl")).to_contain_text("53 to train on", timeout=PATIENCE_MS)  # of the new file, not of the data before it
+    expect(start).to_be_enabled(timeout=PATIENCE_MS)
     (app.workspace / "datasets" / source.input_value()).unlink()
     with Held(page):
         start.click()

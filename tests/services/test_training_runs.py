@@ -279,8 +279,7 @@ def test_resume_on_other_data_is_refused(start_run: Any, finish: Any, workspace:
         train.resume(run.id, workspace=workspace)
 
 
-def test_damaged_log_is_said_where_it_is_read(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    from codex.cli.app import main
+def test_damaged_log_is_said_where_it_is_read(workspace: Workspace) -> None:
     from codex.services.doctor import examine
     from codex.services.logs import damage
     from codex.sessionlog import SessionLog
@@ -295,8 +294,10 @@ def test_damaged_log_is_said_where_it_is_read(workspace: Workspace, capsys: pyte
     segment.write_bytes(raw)
     assert "1 damaged" in (damage(workspace) or "")
     assert [check.state for check in examine(workspace) if check.name == "Session log"] == ["note"]
-    assert main(["--workspace", str(workspace.root), "logs", "sql", "select count(*) from events"]) == 0
-    assert "The session log is damaged: 1 damaged" in capsys.readouterr().err
+    command = [sys.executable, "-m", "codex.cli", "--workspace", str(workspace.root), "logs", "sql", "select count(*) from events"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["count_star()", "21"]
+    assert "The session log is damaged: 1 damaged" in answer.stderr
 
 
 def test_last_is_the_newest_run_also_beside_a_stray_folder(workspace: Workspace) -> None:
