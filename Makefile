@@ -43,7 +43,7 @@ lint: $(STAMP)
 # The browser's tests have a process of their own, beside the others: Playwright leaves an event loop running in its thread.
 unit: export OMP_NUM_THREADS = 1
 unit: $(STAMP)
-	@echo "The tests of the pages run beside the others; what they say comes last. About 12 minutes."
+	@echo "The tests of the pages run beside the others; what they say comes last. 12 to 35 minutes, by the machine."
 	@log=$$(mktemp); \
 	$(BIN)/python -m pytest tests/browser >"$$log" 2>&1 & pages=$$!; \
 	trap 'kill $$pages 2>/dev/null; rm -f "$$log"' EXIT INT TERM; \
