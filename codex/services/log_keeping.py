@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -36,8 +35,6 @@ Format = Literal["sqlite", "ndjson", "otlp"]
 SUFFIXES: dict[str, Format] = {
     ".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "otlp",
 }  # fmt: skip
-SORTED_EVENTS = 50_000
-"""How many events of an import are put session by session at a time, for a session is opened once for those that stand together."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,9 @@ def import_events(log: SessionLog, source: Path | IO[bytes], format: Format) -> 
     else:
         events = ndjson.read(source)
     try:
-        return log.ingest(_together(events))
+        return log.ingest(events)
     finally:
         log.close()
-
-
-def _together(events: Iterator[Event]) -> Iterator[Event]:
-    """The same events; those of a session, which may come in turn with others', together, each in its order."""
-    while stretch := list(islice(events, SORTED_EVENTS)):
-        yield from sorted(stretch, key=lambda event: event.session)
 
 
 def purge(log: SessionLog, before: float, *, dry_run: bool = False) -> Purged:

@@ -102,7 +102,7 @@ def find(log: SessionLog, selection: Selection, *, limit: int) -> list[SessionIn
     """
     chosen = checked(log, selection)
     if not chosen.kinds:
-        kinds = [kind for (kind,) in log.sql("select distinct kind from sessions").fetchall() if kind != annotations.KIND]
+        kinds = [kind for (kind,) in log.rows("select distinct kind from sessions") if kind != annotations.KIND]
         chosen = replace(chosen, kinds=tuple(kinds) or ("none",))
     open_, keys = answered(log, chosen, "sessions")
     return log.find(open_, limit=limit, among=keys)
@@ -156,13 +156,13 @@ def _meant(log: SessionLog, name: str) -> list[str]:
     """The sessions that `name` may mean, those that it fits best; at most one more than an error names."""
     part = name.strip().strip("…")  # as a narrow list shows it
     if part == "last":
-        return [id for (id,) in log.sql(f"{_SESSIONS} order by started desc, id desc limit 1").fetchall()]
+        return [id for (id,) in log.rows(f"{_SESSIONS} order by started desc, id desc limit 1")]
     if not part:
         return []
     fits = "case when id = $1 then 3 when starts_with(id, $1) then 2 when ends_with(id, $1) then 1 else 0 end"
     asked = f"select id from (select id, started, {fits} as fit from sessions) where fit > 0"
     best = f"{asked} qualify fit = max(fit) over () order by started desc, id limit {_NAMED + 1}"
-    return [id for (id,) in log.sql(best, [part]).fetchall()]
+    return [id for (id,) in log.rows(best, [part])]
 
 
 def _only(name: str, ids: Sequence[str]) -> str:
@@ -180,7 +180,7 @@ def _only(name: str, ids: Sequence[str]) -> str:
 
 
 def _unknown_session(log: SessionLog, name: str) -> UserError:
-    near = get_close_matches(name, [id for (id,) in log.sql(f"{_SESSIONS} order by started desc limit 1000").fetchall()], n=1, cutoff=0.7)
+    near = get_close_matches(name, [id for (id,) in log.rows(f"{_SESSIONS} order by started desc limit 1000")], n=1, cutoff=0.7)
     fix = f"Did you mean {near[0]!r}?" if near else "See `codex-ml logs list`."
     shown = name if len(name) <= 60 else f"{name[:60]}…"
     return UserError(f"session {shown!r} is unknown", "expected the id of a session of this log, its beginning or end, or `last`", fix)
@@ -194,7 +194,7 @@ def checked(log: SessionLog, selection: Selection) -> Selection:
     """
     strange = [kind for kind in selection.kinds if kind not in get_args(Kind)]
     if strange:
-        there = {kind for (kind,) in log.sql("select distinct kind from events").fetchall()}
+        there = {kind for (kind,) in log.rows("select distinct kind from events")}
         for kind in strange:
             if kind not in there:
                 raise _unknown_kind(kind, sorted(there | set(get_args(Kind))))

@@ -192,11 +192,11 @@ class Sessions:
         return self._unchanged("totals", self._count)
 
     def _count(self) -> Totals:
-        counts = self._log.sql(
+        counts = self._log.rows(
             f"select count(*), coalesce(sum(events), 0)::bigint, coalesce(list(distinct kind order by kind), [])"
             f" from sessions where kind != '{ABOUT}'"
-        ).fetchall()[0]
-        tools = self._log.sql("select distinct unnest(tools) as tool from sessions order by tool").fetchall()
+        )[0]
+        tools = self._log.rows("select distinct unnest(tools) as tool from sessions order by tool")
         return Totals(counts[0], counts[1], folder_bytes(self._log.folder), tuple(counts[2]), tuple(tool for (tool,) in tools))
 
     def listed(self, filters: Filters, page: int = 0) -> Listed:
@@ -241,11 +241,11 @@ class Sessions:
         return Found(tuple(hits), titles)
 
     def _sessions_of(self, kind: str) -> frozenset[str]:
-        return frozenset(id for (id,) in self._log.sql("select id from sessions where kind = ?", [kind]).fetchall())
+        return frozenset(id for (id,) in self._log.rows("select id from sessions where kind = ?", [kind]))
 
     def _event_kinds(self) -> tuple[str, ...]:
         """All kinds that events have, which are more than those of sessions; without that of ratings and notes."""
-        return tuple(kind for (kind,) in self._log.sql(f"select distinct kind from events where kind != '{ABOUT}'").fetchall())
+        return tuple(kind for (kind,) in self._log.rows(f"select distinct kind from events where kind != '{ABOUT}'"))
 
     def _ids_mark(self, filters: Filters) -> object:
         """What a kept answer depends on besides the log: which answer of the condition's process it was made with."""
@@ -257,7 +257,7 @@ class Sessions:
         if filters.rating:
             if filters.rating not in RATINGS:
                 raise UserError(f"the rating is {filters.rating[:40]!r}", f"expected {' or '.join(RATINGS)}", "Choose one of these.")
-            rows = self._log.sql("select distinct session from annotations where rating = ?", [RATINGS[filters.rating]]).fetchall()
+            rows = self._log.rows("select distinct session from annotations where rating = ?", [RATINGS[filters.rating]])
             rated = frozenset(session for (session,) in rows)
             ids = rated if ids is None else ids & rated
         return ids
@@ -336,11 +336,11 @@ class Sessions:
         span = "session = ? and time between make_timestamp(?) and make_timestamp(?)"
         inside: list[Any] = [session, *(round(ts * 1e6) for ts in (info.started, info.last_ts))]
         whole = f"select min(seq) as low, max(seq) as high, count(loss) > 0 as measured from events where {span}"
-        rows = self._log.sql(
+        rows = self._log.rows(
             f"select {', '.join(EVENT_COLUMNS)}, low, high, measured from ({whole}) as bounds"
             f" left join (select * from events where {span} and seq {place} ? order by seq {order} limit {STRETCH}) as shown on true",
             [*inside, *inside, min(max(seq, 0), 2**63 - 1)],
-        ).fetchall()
+        )
         low, high, measured = rows[0][-3:]
         events = sorted((event_of(row) for row in rows if row[0] is not None), key=lambda event: event.seq)
         ends = (events[0].seq, events[-1].seq) if events else (begin, begin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -159,27 +159,33 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         dying(home, name)
 
 
+def killed_repairs(damaged: Path, folder: Path) -> Iterator[Path]:
+    """Copies of a damaged log, each with a repair killed one step later than in the one before, until a repair comes through."""
+    steps = 0
+    for steps in range(1, 200):
+        copy = folder / str(steps)
+        shutil.copytree(damaged, copy)
+        try:
+            with pytest.MonkeyPatch.context() as patching:
+                kill_at(patching, steps)
+                repair(copy)
+            break
+        except Killed:
+            yield copy
+    assert 3 < steps < 199
+
+
 @pytest.mark.parametrize("damage", [break_manifest, break_both_manifests, lose_both_manifests], ids=lambda damage: damage.__name__)
 def test_repair_that_is_killed_at_any_step_loses_nothing(
     compacted: SessionLog, events: list[Event], damage: Callable[[SessionLog], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage(compacted)
     monkeypatch.setattr(doctor, "Compactor", Resting)
-    step = 0
-    for step in range(1, 200):
-        folder = tmp_path / str(step)
-        shutil.copytree(compacted.folder, folder)
-        try:
-            with pytest.MonkeyPatch.context() as patching:
-                kill_at(patching, step)
-                repair(folder)
-            break
-        except Killed:
-            with contextlib.suppress(WorkspaceError):
-                SessionLog(folder).compact(grace_seconds=0)
-            repair(folder)
-            assert by_key(SessionLog(folder).scan()) == by_key(events), step
-    assert 3 < step < 199
+    for folder in killed_repairs(compacted.folder, tmp_path):
+        with contextlib.suppress(WorkspaceError):
+            SessionLog(folder).compact(grace_seconds=0)
+        repair(folder)
+        assert by_key(SessionLog(folder).scan()) == by_key(events), folder.name
 
 
 def test_log_never_has_a_part_before_it_has_a_manifest(log: SessionLog, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,26 +258,16 @@ def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
     damaged = (compacted.folder / part.name).read_bytes()
     left = [event for event in events if (event.session, event.seq) not in lost]
     monkeypatch.setattr(doctor, "Compactor", Resting)
-    step = 0
-    for step in range(1, 200):
-        folder = tmp_path / str(step)
-        shutil.copytree(compacted.folder, folder)
-        try:
-            with pytest.MonkeyPatch.context() as patching:
-                kill_at(patching, step)
-                repair(folder)
-            break
-        except Killed:
-            repair(folder)
-            log = SessionLog(folder)
-            assert by_key(log.scan()) == by_key(left), step
-            log.compact(grace_seconds=0)
-            assert by_key(log.scan()) == by_key(left), step
-            assert sum(info.events for info in log.sessions()) == len(left), step
-            kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
-            assert kept == [damaged], step
-            assert not lost or not examine(folder).ok, step
-    assert 3 < step < 199
+    for folder in killed_repairs(compacted.folder, tmp_path):
+        repair(folder)
+        log = SessionLog(folder)
+        assert by_key(log.scan()) == by_key(left), folder.name
+        log.compact(grace_seconds=0)
+        assert by_key(log.scan()) == by_key(left), folder.name
+        assert sum(info.events for info in log.sessions()) == len(left), folder.name
+        kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
+        assert kept == [damaged], folder.name
+        assert not lost or not examine(folder).ok, folder.name
 
 
 def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, events: list[Event]) -> None:
