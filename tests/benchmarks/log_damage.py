@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import shutil
 import tempfile
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import codex.sessionlog
 from codex.core.errors import CodexError
 from codex.core.events import Event
+from codex.core.files import write_atomic
 from codex.sessionlog import SessionLog, doctor, frames, manifest
 from tests.benchmarks import log_crash, log_data
 
+CHUNK = 100
 EVENTS = 400
 READ_EVENTS = 20_000
 
 
-def figures(kills: int, damages: int, reads: int, seed: int) -> dict[str, float]:
+class Kept:
+    """The results of slow parts, kept on the disk for as long as the code is the same: what was broken off goes on where it was."""
+
+    def __init__(self, cache: Path) -> None:
+        sources = [*Path(codex.sessionlog.__path__[0]).rglob("*.py"), *Path(__file__).parent.glob("log_*.py")]
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+        self._folder = cache / "damage" / code[:16]
+
+    def result(self, name: str, make: Callable[[], dict[str, int]]) -> dict[str, int]:
+        """What `make` gave the first time."""
+        path = self._folder / f"{name}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps(make()))
+        return json.loads(path.read_text())
+
+
+def figures(kills: int, damages: int, reads: int, seed: int, cache: Path) -> dict[str, float]:
     """Lost and silently wrong events over all three."""
-    crashes = log_crash.run(max(kills // log_crash.WRITERS, 1), seed)
-    cut, changed = damaged(damages, seed, cut=True), damaged(damages, seed + 1, cut=False)
-    looks = read_while_compacting(reads, seed)
+    kept = Kept(cache)
+    rounds = max(kills // log_crash.WRITERS, 1)
+    crashes = kept.result(f"kills-{rounds}-{seed}", lambda: log_crash.run(rounds, seed))
+    cut, changed = all_damaged(kept, damages, seed, cut=True), all_damaged(kept, damages, seed, cut=False)
+    looks = Looks(**kept.result(f"reads-{reads}-{seed}", lambda: asdict(read_while_compacting(reads, seed))))
     return {
         "acknowledged": crashes["acknowledged"],
         "kills": kills // log_crash.WRITERS * log_crash.WRITERS + crashes["compactor_kills"],
@@ -70,12 +95,22 @@ def _sound(folder: Path, seed: int) -> dict[tuple[str, int], str]:
     return {(event.session, event.seq): event.model_dump_json() for event in events}
 
 
-def damaged(count: int, seed: int, *, cut: bool) -> Harm:
+def all_damaged(kept: Kept, count: int, seed: int, *, cut: bool) -> Harm:
+    """As `damaged`, a hundred at a time, each hundred in a log of its own."""
+    harm = Harm()
+    for first in range(0, count, CHUNK):
+        size, at = min(CHUNK, count - first), f"{seed}-{'cut' if cut else 'changed'}-{first}"
+        found = Harm(**kept.result(f"{at}-{size}", lambda size=size, at=at: asdict(damaged(size, at, cut=cut))))
+        harm = Harm(harm.lost + found.lost, harm.silent + found.silent, harm.not_mended + found.not_mended)
+    return harm
+
+
+def damaged(count: int, seed: str, *, cut: bool) -> Harm:
     """Cut or change one file of the log, `count` times, each time another one at another place, and look what is read."""
     chance, harm = random.Random(seed), Harm()
     with tempfile.TemporaryDirectory(prefix="log-damage-") as name:
         sound = Path(name) / "sound"
-        written = _sound(sound, seed)
+        written = _sound(sound, chance.getrandbits(32))
         files = [path.relative_to(sound) for path in sorted(sound.rglob("*")) if path.is_file() and _matters(path)]
         trial = Path(name) / "trial"
         shutil.copytree(sound, trial)

@@ -181,7 +181,7 @@ def main() -> None:
         ours, peer, made = build(asked.cache, asked.events, asked.seed)
         figures |= questions(ours, peer) | disk(ours, peer, asked.events) | made
     if asked.only in (None, "damage"):
-        figures |= log_damage.figures(asked.kills, asked.damages, asked.reads, asked.seed)
+        figures |= log_damage.figures(asked.kills, asked.damages, asked.reads, asked.seed, asked.cache)
     settings = {
         name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items() if name not in ("json", "cache")
     }
