@@ -13,7 +13,7 @@ from codex.cli.terminal import is_terminal, note, out, record
 from codex.core.errors import RunError
 
 if TYPE_CHECKING:
-    from codex.services.side import SideProgram
+    from codex.services.side_program import SideProgram
 
 LOOK_SECONDS = 0.5
 

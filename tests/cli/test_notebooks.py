@@ -14,7 +14,7 @@ import pytest
 
 from codex.core.paths import PACKAGE, Workspace
 from codex.services import side
-from codex.services.side import SideProgram, SideStatus
+from codex.services.side_program import SideProgram, SideStatus
 from tests.cli.conftest import Cli
 from tests.services.test_side import gone, processes_of, until
 

@@ -103,7 +103,12 @@ def test_run_in_each_state_says_how_it_is_and_what_can_be_done(
 @pytest.mark.parametrize("ending", [forced(), stopped("checkpoint-8")], ids=["by force", "asked"])
 def test_stopped_run_says_how_it_was_stopped(context: AppContext, ending: Ending) -> None:
     run = Made(context.workspace).run(state="stopped", reason=ending.reason, step=9, total=20)
-    assert ending.reason.sentence in _live(context, "run", {"id": run.id}).parts["run-now"]
+    for has_one in (False, True):
+        if has_one:
+            (run.checkpoints / "checkpoint-8").mkdir(parents=True)
+        now = _live(context, "run", {"id": run.id}).parts["run-now"]
+        assert ending.reason.sentence.removesuffix(" Resume goes on from checkpoint-8.") in now
+        assert now.count("Resume goes on from") == has_one, "said once, and of a checkpoint that is there"
 
 
 def test_advice_of_a_failed_run_leads_to_the_form_with_the_changes(context: AppContext, ids: dict[str, str]) -> None:

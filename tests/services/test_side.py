@@ -20,7 +20,7 @@ from codex.core.errors import MissingExtra, RunError, WorkspaceError
 from codex.core.paths import PACKAGE, Workspace, shipped_notebooks
 from codex.runs.command import python_module
 from codex.services import marimo_offline, side
-from codex.services.side import Launch, Program, SideProgram
+from codex.services.side_program import Launch, Program, SideProgram
 
 PATIENCE_SECONDS = 30.0
 
