@@ -43,7 +43,7 @@ def list_runs(ctx: typer.Context, workspace: WorkspaceOption = None, as_json: Js
         document([{key: value for key, value in each.to_json().items() if key != "report"} for each in found])
     elif found:
         rows = [
-            [Painted(each.run.id, "bold"), state(each), steps(each), numbers.ago(each.run.created), each.run.title, _ending(each)]
+            [Painted(each.run.id, "bold"), state(each), steps(each), numbers.ago(each.run.created or None), each.run.title, _ending(each)]
             for each in found
         ]
         table(["run", "state", "step", "started", "title", "verdict or reason"], rows, right=[2])
@@ -86,14 +86,15 @@ def _show(summary: RunSummary, where: Place) -> None:
     out(Painted(f"{run.id} {one_line(run.title)}", "bold"), "  ", state(summary))
     show_reason(summary)
     figures = status.numbers
+    again = f", begun {numbers.ago(status.started)}" if status.attempt > 1 and status.started is not None else ""
     facts(
         [
             ("recipe", one_line(summary.recipe) or numbers.MISSING),
             ("step", f"{steps(summary)}{f', {one_line(status.note)}' if status.active and status.note else ''}"),
             ("loss", numbers.loss(figures.get("loss"))),
-            ("started", numbers.ago(status.started)),
+            ("started", numbers.ago(run.created or None)),
             ("took", numbers.duration(summary.seconds)),
-            ("attempt", numbers.count(status.attempt)),
+            ("attempt", f"{numbers.count(status.attempt)}{again}"),
             ("folder", str(run.folder)),
         ]
     )

@@ -126,7 +126,7 @@ class RunContext:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody asked the run to stop; a body that returns then has stopped, not finished."""
+        """Whether somebody asked the run to stop; a body that returns all the same has finished, one that leaves calls `check_stop`."""
         return self._stop.raised
 
     def check_stop(self, left: str = "") -> None:

@@ -109,7 +109,7 @@ def _run_body(context: RunContext) -> Ending:
         if not isinstance(error, UserError):
             _log_traceback(error)
         return ending
-    return _stopped(context) if context.stop_requested else Ending("finished", FINISHED)
+    return Ending("finished", FINISHED)
 
 
 def _stopped(context: RunContext, left: str = "") -> Ending:

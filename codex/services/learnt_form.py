@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, get_args
 
 from codex.config.schema import RunConfig
@@ -11,7 +10,7 @@ from codex.core.files import write_atomic
 from codex.core.paths import Workspace
 from codex.data.examples import Form
 from codex.data.load import BUILT_IN, load
-from codex.runs.record import Run
+from codex.runs.record import Run, json_object
 from codex.services.encoding import same_data_as_before
 
 DATA_FORM = "data.form"
@@ -60,7 +59,7 @@ def _kept(run: Run) -> Form | None:
 def _reported(run: Run) -> Form | None:
     """What the report says; a report that cannot be read says nothing here, for `runs show` says what is wrong with it."""
     try:
-        return _form(json.loads(run.report.read_text(encoding="utf-8"))["data"]["form"])
+        return _form(json_object(run.report.read_text(encoding="utf-8"))["data"]["form"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

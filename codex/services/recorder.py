@@ -49,7 +49,7 @@ class Recorder:
         self._session = self._log.session(kind="training", title=context.run.title, id=self._session_id, run_id=context.run.id)
         self._last = (time.monotonic(), 0)
         self.tracking_problem: str | None = None
-        self.last_loss: float | None = None
+        self.last_loss = next((point.loss for point in reversed(self._points) if point.split == "train"), None)
         self.tracker: MlflowTracker | None = None
         if config.tracking.mlflow:
             self._guarded(self._open_tracker)
@@ -75,16 +75,16 @@ class Recorder:
                 self._track(lambda tracker: tracker.end(self._mlflow_status(error)))
         finally:
             if error is None or isinstance(error, StopRequested):
-                self._session.close("stopped" if self._context.stop_requested else "finished")
+                self._session.close("finished" if error is None else "stopped")
             else:
                 self._session.__exit__(kind, error, trace)
             self._log.close()
             compact_in_background(self._workspace)
 
     def _mlflow_status(self, error: BaseException | None) -> str:
-        if error is not None and not isinstance(error, StopRequested):
-            return "FAILED"
-        return "KILLED" if self._context.stop_requested else "FINISHED"
+        if error is None:
+            return "FINISHED"
+        return "KILLED" if isinstance(error, StopRequested) else "FAILED"
 
     def _track(self, act: Callable[[MlflowTracker], None]) -> None:
         """Do something with MLflow, as long as it takes what it is given."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from codex.core.errors import ModelError, RunError
 from codex.core.files import folder_bytes
 from codex.core.paths import Workspace
 from codex.runs.checkpoints import checkpoint_step, complete_checkpoints
-from codex.runs.record import Run
+from codex.runs.record import Run, json_object
 from codex.runs.status import Status
 from codex.runs.store import Deletion, RunStore
 from codex.runs.views import RunView
@@ -120,16 +119,17 @@ def _report(folder: Path) -> dict[str, Any] | None:
         ValueError: there is one that cannot be shown; the message says why, on one line.
     """
     try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        report = json_object((folder / "report.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from error
-    if not isinstance(report, dict):
-        raise ValueError("it is no JSON object")
     for name in ("model", "data", "training", "tracking"):
         if not isinstance(report.get(name, {}), dict):
             raise ValueError(f"`{name}` in it is no JSON object")
+    notes = report.get("data", {}).get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in cast(list[Any], notes)):
+        raise ValueError("`data.notes` in it is no list of texts")
     if report.get("verdict") is not None:
         _check_verdict(report["verdict"])
     return report
@@ -268,6 +268,18 @@ def delete(name: str, *, workspace: Workspace) -> int:
     """
     store = RunStore(workspace)
     return store.delete(store.get(name))
+
+
+def result_kind(run: Run) -> Literal["adapter", "model", "damaged"] | None:
+    """What a run trained, as its folder stands now; None while it has trained nothing."""
+    from codex.models.folder import base_of_adapter
+
+    if not run.adapter.is_dir():
+        return None
+    try:
+        return "model" if base_of_adapter(run.adapter) is None else "adapter"
+    except ModelError:
+        return "damaged"
 
 
 def loading_code(run: Run) -> str | None:

@@ -111,6 +111,42 @@ def test_stopped_run_says_how_it_was_stopped(context: AppContext, ending: Ending
         assert now.count("Resume goes on from") == has_one, "said once, and of a checkpoint that is there"
 
 
+@pytest.mark.parametrize("state", ["stopped", "unreadable"])
+def test_result_that_is_there_is_shown_whatever_the_run_says_of_itself(context: AppContext, state: str) -> None:
+    made = Made(context.workspace)
+    run = made.finished()
+    if state == "stopped":
+        made.tell(run, state="stopped", reason=stopped("checkpoint-8").reason, step=9, total=9)
+    else:
+        (run.folder / "status.json").write_text("{")
+    parts = _live(context, "run", {"id": run.id}).parts
+    assert "PeftModel.from_pretrained" in parts["run-now"] and "cx-verdict" in parts["run-now"]
+    assert 'id="resume"' in parts["run-head"] and 'class="cx-btn quiet" id="chat"' in parts["run-head"]
+    run.report.unlink()
+    assert "No verdict" not in _live(context, "run", {"id": run.id}).parts["run-now"]
+
+
+def test_damaged_result_is_called_so_and_not_offered_for_a_chat(context: AppContext) -> None:
+    run = Made(context.workspace).finished()
+    (run.adapter / "adapter_config.json").write_text('{"st')
+    parts = _live(context, "run", {"id": run.id}).parts
+    assert "Damaged result" in parts["run-now"] and "Load it without Codex" not in parts["run-now"]
+    assert 'id="chat"' not in parts["run-head"]
+
+
+def test_home_offers_one_chat_and_a_damaged_run_did_not_start_in_1970(context: AppContext) -> None:
+    made = Made(context.workspace)
+    for number in range(3):
+        made.finished(f"Run {number}")
+    assert _live(context, "home").parts["home-machine"].count("Talk to ") == 1
+    damaged = made.run("Damaged", state="finished")
+    (damaged.folder / "run.json").write_text("{")
+    context.now.forget()
+    for page, part in (("home", "home-runs"), ("runs", "runs-table")):
+        html = _live(context, page).parts[part]
+        assert damaged.id in html and " d ago" not in html
+
+
 def test_advice_of_a_failed_run_leads_to_the_form_with_the_changes(context: AppContext, ids: dict[str, str]) -> None:
     now = _live(context, "run", {"id": ids["failed"]}).parts["run-now"]
     assert f'href="/train?from={ids["failed"]}&amp;set=training.batch_size%3D' in now

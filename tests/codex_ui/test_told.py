@@ -64,7 +64,7 @@ def test_time_left_is_the_pace_of_the_last_steps(made: Made) -> None:
     [
         ({"step": None}, [], "first step in some seconds"),
         ({"step": 2}, _points(range(1, 3)), ""),
-        ({"step": 100, "note": "judging"}, _points(range(1, 101)), "judging, under a minute on codex-tiny"),
+        ({"step": 100, "note": "judging"}, _points(range(1, 101)), "judging"),
         ({"step": 100, "note": "saving"}, _points(range(1, 101)), "saving"),
         ({"state": "stopping", "step": 9}, _points(range(1, 10)), "saves, then stops"),
         ({"total": None, "step": 9}, _points(range(1, 10)), ""),
@@ -93,3 +93,12 @@ def test_running_run_has_time_so_far_and_a_sign_of_life(made: Made) -> None:
     run = _summary(made)
     assert 59 < (elapsed(run) or 0) < 70
     assert 4 < (silence(run) or 0) < 12
+
+
+def test_report_that_cannot_be_read_is_unknown_and_not_unjudged(made: Made) -> None:
+    run = made.finished()
+    assert verdict_short(_summary(made)).startswith("better")
+    run.report.write_text("{")
+    assert verdict_short(_summary(made)) == "unknown"
+    run.report.unlink()
+    assert verdict_short(_summary(made)) == "–"

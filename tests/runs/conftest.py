@@ -22,7 +22,7 @@ from codex.runs.store import RunStore
 from codex.runs.views import RunView
 
 HERE = Path(__file__).parent
-BODIES = ("count", "hold", "fail", "eat")
+BODIES = ("count", "hold", "fail", "eat", "deaf")
 PATIENCE_SECONDS = 30.0
 
 

@@ -90,6 +90,16 @@ def test_starter_killed_with_its_group_run_finishes(runs: Runs, python: PythonSt
     assert (view.state, view.status.step) == ("finished", 2)
 
 
+def test_run_that_was_done_before_it_saw_the_question_has_finished(runs: Runs) -> None:
+    run = runs.start("deaf")
+    runs.until_working(run)
+    os.kill(read_status(run.folder).processes()[0].pid, signal.SIGTERM)
+    runs.until(lambda: runs.store.view(run).state == "stopping", "the question arrives")
+    runs.release(run)
+    view = runs.end(run)
+    assert (view.state, view.status.reason.kind if view.status.reason else None) == ("finished", "finished")
+
+
 def test_terminal_interrupted_and_closed_run_finishes(runs: Runs, python: PythonStarter) -> None:
     run = runs.make("hold")
     ours, theirs = os.openpty()

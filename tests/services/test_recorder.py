@@ -253,7 +253,7 @@ def test_recorder_without_system_metrics_measures_no_memory(run: Run, workspace:
     ("error", "stopping", "status", "outcome"),
     [
         (None, False, "FINISHED", "finished"),
-        (None, True, "KILLED", "stopped"),
+        (None, True, "FINISHED", "finished"),
         (StopRequested("asked"), True, "KILLED", "stopped"),
         (RuntimeError("it broke"), False, "FAILED", "failed"),
         (RuntimeError("it broke"), True, "FAILED", "failed"),
@@ -276,6 +276,12 @@ def test_recorder_ending_is_in_mlflow_and_in_the_log(
     assert tracked(run, workspace).info.status == status
     assert history(run, workspace) == [(1, 5.0)]
     assert last_event(run, workspace).attributes["outcome"] == outcome
+
+
+def test_attempt_that_trains_nothing_more_knows_the_last_loss(run: Run, config: RunConfig) -> None:
+    assert record(run, config, []).last_loss is None
+    record(run, config, [step(1), step(2), step(2, heldout=3.5)], 2)
+    assert record(run, config, [], 3).last_loss == 4.0
 
 
 def test_recorder_resumed_after_a_failure_is_running_again_and_finishes(run: Run, workspace: Workspace, config: RunConfig) -> None:

@@ -148,7 +148,10 @@ def test_loading_code_names_the_base_only_for_an_adapter(made: Made) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[1]", "it is no JSON object"),
+        ("[1]", "it holds no object"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"data": {"notes": 5}}', "`data.notes` in it is no list of texts"),
+        ('{"data": {"notes": [1]}}', "`data.notes` in it is no list of texts"),
         ("{", "Expecting property name"),
         ('{"data": []}', "`data` in it is no JSON object"),
         ('{"verdict": "x"}', "verdict: "),
@@ -174,6 +177,17 @@ def test_report_and_configuration_that_are_folders_are_said_of_their_run(made: M
         path.mkdir()
     (summary,) = runs.overview(made.workspace)
     assert (summary.verdict, summary.recipe) == ("Unknown: report.json cannot be read (Is a directory)", "")
+
+
+def test_result_kind_is_told_by_what_lies_there(made: Made) -> None:
+    run = made.run()
+    assert runs.result_kind(run) is None
+    run.adapter.mkdir()
+    assert runs.result_kind(run) == "model"
+    (run.adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/base"}))
+    assert runs.result_kind(run) == "adapter"
+    (run.adapter / "adapter_config.json").write_text('{"st')
+    assert runs.result_kind(run) == "damaged"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"base_model_name_or_path": null}', "\x00"])

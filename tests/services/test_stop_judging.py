@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from codex.core.paths import Workspace
+from codex.runs.context import Heart, RunContext, StopFlag
 from codex.runs.record import Run
+from codex.runs.status import Status
 from codex.runs.store import RunStore
 from codex.services import train
 from codex.services.workers import training
+from codex.training.engine import TrainingResult
 
 
 def _wait_until_judged(run: Run, workspace: Workspace) -> None:
@@ -40,3 +43,17 @@ def test_stop_while_judging_keeps_the_adapter_and_a_resume_goes_on_also_from_a_d
     assert checkpoint is not None and checkpoint.name == "checkpoint-2"
     _wait_until_judged(run, workspace)
     RunStore(workspace).stop(run, 60, force=True)
+
+
+def test_attempt_that_only_judged_keeps_what_training_cost(workspace: Workspace) -> None:
+    run, stop = RunStore(workspace).create("training", "Judged again", {}), StopFlag()
+    context = RunContext(run, 2, Heart(run.folder, Status("running", 2), stop), stop)
+    only_judged = TrainingResult(step=2, stopped=False, cpu_seconds=0.1, tokens=0)
+    own = {"cpu_seconds_last_attempt": 0.1, "tokens_last_attempt": 0}
+    before = {"cpu_seconds_last_attempt": 3.3, "tokens_last_attempt": 890}
+    assert training._cost(context, only_judged) == own
+    run.report.write_text(json.dumps({"training": {"steps": 2, **before}}))
+    assert training._cost(context, only_judged) == before
+    assert training._cost(context, TrainingResult(4, False, 5.0, 700)) == {"cpu_seconds_last_attempt": 5.0, "tokens_last_attempt": 700}
+    run.report.write_text('{"training": []}')
+    assert training._cost(context, only_judged) == own

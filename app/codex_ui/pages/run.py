@@ -96,7 +96,7 @@ def _live(context: AppContext, query: Query) -> Live:
     newest = checkpoints[0].step if checkpoints else None
     resolved, asked = _read(context, name, False), _read(context, name, True)
     settings = _settings(resolved)
-    loading = runs.loading_code(run.run)
+    loading, result = runs.loading_code(run.run), runs.result_kind(run.run)
     card = verdict_card(run)
     lines = configure.marked(resolved, asked)
     head = render(
@@ -105,7 +105,7 @@ def _live(context: AppContext, query: Query) -> Live:
         base=str(settings.get("model.source", MISSING)).rpartition("/")[2],
         took=elapsed(run),
         newest=newest,
-        has_result=loading is not None,
+        result=result,
         size=None if run.status.active else folder_bytes(run.run.folder),
     )
     now = render(
@@ -117,7 +117,9 @@ def _live(context: AppContext, query: Query) -> Live:
         silent=silence(run),
         last=_last(points),
         verdict=card,
+        judged=run.verdict is not None,
         loading=loading,
+        result=result,
         result_size=folder_bytes(run.run.adapter) if loading else None,
         newest=newest,
         reason=run.status.reason,

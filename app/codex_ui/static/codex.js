@@ -59,7 +59,8 @@
     const answer = await fetch(url, options);
     if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     const told = await answer.json().catch(() => ({}));
-    if (!answer.ok && !told.problems) throw new Error(`${answer.status}`);
+    if (!answer.ok && !told.problems) // it is there, and something went wrong in it: not the same as being gone
+      Object.assign(told, { failed: true, problems: [{ text: `The app answered with an error (${answer.status}); expected this page. Its output says more; try again.` }] });
     return told;
   };
 

@@ -22,10 +22,16 @@
     query.set("seen", seen);
     return `/api/live/${name}?${query}`;
   };
+  // with a problem comes the shell alone; what stood there before is of a run that is gone, say
+  const gone = (marks) => {
+    const there = new Set(marks.split(",").map((mark) => mark.split(":")[0]));
+    return Object.fromEntries(Object.entries(known).map(([part, html]) => [part, there.has(part) ? html : ""]));
+  };
   const ask = async () => {
     const told = await json(address(document.body.dataset.page));
-    known = { ...known, ...told.parts };
     seen = told.seen ?? "";
+    known = { ...known, ...told.parts };
+    if (told.problems) known = gone(seen);
     fill();
     if (told.problems) say(told.problems);
     else if (document.body.dataset.shows === "problems") document.querySelector("#cx-said")?.remove();

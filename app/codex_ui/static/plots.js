@@ -51,7 +51,7 @@
     }
     async more() {
       const told = await json(`${this.from}?since=${this.next}`);
-      if (told.problems) return { done: true, new: 0 };
+      if (told.problems) return { done: !told.failed, new: 0 };
       told.step.forEach((step, at) => this.rows[told.split[at]]?.set(step, Object.fromEntries(FIGURES.map((name) => [name, told[name][at]]))));
       const fresh = told.next - this.next;
       Object.assign(this, { next: told.next, total: told.total, done: told.done });

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex.config.composed import load_resolved
 from codex.config.schema import RunConfig
@@ -12,7 +13,8 @@ from codex.core.files import write_atomic, write_json_atomic
 from codex.core.paths import Workspace
 from codex.core.registry import register
 from codex.runs import checkpoints
-from codex.runs.context import RunContext
+from codex.runs.context import RunContext, StopRequested
+from codex.runs.record import json_object
 from codex.services import judge
 from codex.services.devices import check_device
 from codex.services.encoding import DATA_DIGEST, EncodedRun, encode_run, same_data_as_before
@@ -63,7 +65,7 @@ def training(context: RunContext) -> None:
         base_scores = _score_base_first(context, config, prepared)
         result = _train(context, config, prepared, recorder)
         if result.stopped:
-            return
+            raise StopRequested
         _save(context, config, prepared)
         verdict = _judge(context, config, prepared, base_scores)
         if verdict is not None:
@@ -173,6 +175,16 @@ def _unjudged(config: RunConfig, prepared: Prepared) -> list[str]:
     ]
 
 
+def _cost(context: RunContext, result: TrainingResult) -> dict[str, Any]:
+    """What the last attempt that trained cost; of one that only judged, as the report before it says, where there is one."""
+    cost = {"cpu_seconds_last_attempt": round(result.cpu_seconds, 1), "tokens_last_attempt": result.tokens}
+    if not result.tokens:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            before = json_object(context.run.report.read_text(encoding="utf-8"))["training"]
+            cost = {name: before[name] for name in cost}
+    return cost
+
+
 def _report(
     context: RunContext, config: RunConfig, prepared: Prepared, result: TrainingResult, verdict: Verdict | None, recorder: Recorder
 ) -> None:
@@ -194,13 +206,7 @@ def _report(
             "notes": [*data.notes, *_unjudged(config, prepared)],
             **prepared.encoded.audit,
         },
-        "training": {
-            "steps": result.step,
-            "attempts": context.attempt,
-            "cpu_seconds_last_attempt": round(result.cpu_seconds, 1),
-            "tokens_last_attempt": result.tokens,
-            "last_loss": recorder.last_loss,
-        },
+        "training": {"steps": result.step, "attempts": context.attempt, "last_loss": recorder.last_loss, **_cost(context, result)},
         "adapter": str(folder / ADAPTER),
         "tracking": {"mlflow_run": recorder.tracker.run_id if recorder.tracker else None, "problem": recorder.tracking_problem},
         "verdict": verdict.to_json() if verdict else None,
