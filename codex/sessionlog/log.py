@@ -140,8 +140,12 @@ class SessionLog:
             session: the session's id; it need not exist yet.
             position: 0 at first, then what the last call returned.
         """
-        self._store.refresh()
-        events = self._store.events(session, position)
+
+        def ask() -> list[Event]:
+            self._store.refresh()
+            return self._store.events(session, position)
+
+        events = self._store.steadily(ask)
         return events, events[-1].seq + 1 if events else position
 
     def scan(self, selection: Selection | None = None, *, among: Any = None) -> Iterator[Event]:
@@ -231,8 +235,12 @@ class SessionLog:
             UserError: the query is not one SELECT, or DuckDB cannot make sense of it.
             WorkspaceError: a part cannot be read.
         """
-        with reading(self.folder):
-            return self.sql(query, parameters).fetchall()
+
+        def ask() -> list[tuple[Any, ...]]:
+            with reading(self.folder):
+                return self.sql(query, parameters).fetchall()
+
+        return self._store.steadily(ask)
 
     def annotate(
         self, session: str, seq: int, *, rating: int | None = None, note: str | None = None, edit: str | None = None

@@ -120,22 +120,30 @@ class Lookup:
 
     def _ask(self, question: str, parameters: Sequence[Any], among: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a question of our own to the views of the log as it is now."""
-        with reading(self._store.folder):
-            return self._cursor(among).execute(question, list(parameters)).fetchall()
+
+        def ask() -> list[tuple[Any, ...]]:
+            with reading(self._store.folder):
+                return self._cursor(among).execute(question, list(parameters)).fetchall()
+
+        return self._store.steadily(ask)
 
     def _cursor(self, among: Any = None) -> duckdb.DuckDBPyConnection:
         """A connection of its own, for its answer may be read long after the next question; with the table `among`, if any."""
         with self._lock:
-            manifest, damaged = self._store.refresh(), self._store.damaged
-            if self._base is None or self._views[0] is not manifest or self._views[1] != damaged:
-                self._base = connect_parts(self._store)
-                lock(self._base)
-                self._views = manifest, damaged
-            cursor = self._base.cursor()
+            cursor = self._store.steadily(self._connected).cursor()
             add_live(cursor, self._store, self._table.update())
             if among is not None:
                 cursor.register("among", among)
             return cursor
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the parts as they are now."""
+        manifest, damaged = self._store.refresh(), self._store.damaged
+        if self._base is None or self._views[0] is not manifest or self._views[1] != damaged:
+            self._base = connect_parts(self._store)
+            lock(self._base)
+            self._views = manifest, damaged
+        return self._base
 
     def query(self, question: str, parameters: Any) -> duckdb.DuckDBPyRelation:
         """See `SessionLog.sql`."""

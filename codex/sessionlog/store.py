@@ -7,11 +7,12 @@ meanwhile do the two belong together, and every event is in just one of them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex.core import clock
+from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
@@ -25,6 +26,7 @@ from codex.sessionlog.summary import Summary
 if TYPE_CHECKING:
     import duckdb
 
+Answer = TypeVar("Answer")
 _EVENT_COLUMNS = ", ".join("epoch_us(time) / 1e6 as ts" if name == "ts" else name for name in schema.FRAME_TYPES)
 
 
@@ -58,18 +60,35 @@ class Store:
             WorkspaceError: the log cannot be read, MANIFEST is damaged, or a newer Codex wrote it.
         """
         with self._lock:
-            while True:
-                manifest = self._manifests.current()
-                if manifest is not self.manifest:
-                    self._check_version(manifest)
-                    self._rolled, self._compared = {}, {}
-                self.live.refresh({each.name for each in manifest.done} if manifest.done else ())
-                damaged = tuple(each.name for each in self._files(manifest) if not self._intact(each))
+            return self.steadily(self._look)
+
+    def _look(self) -> Manifest:
+        while True:
+            manifest = self._manifests.current()
+            if manifest is not self.manifest:
+                self._check_version(manifest)
+                self._rolled, self._compared = {}, {}
+            self.live.refresh({each.name for each in manifest.done} if manifest.done else ())
+            damaged = tuple(each.name for each in self._files(manifest) if not self._intact(each))
+            if self._manifests.current() is manifest:
+                break
+        self.manifest, self.damaged = manifest, damaged
+        self._leave_out_repeated()
+        return manifest
+
+    def steadily(self, ask: Callable[[], Answer]) -> Answer:
+        """What `ask` gives; again when it failed and MANIFEST is another one by then, for the files may have gone while they were read.
+
+        Raises:
+            WorkspaceError: the log cannot be read as the newest MANIFEST has it.
+        """
+        while True:
+            manifest = self._manifests.current()
+            try:
+                return ask()
+            except WorkspaceError:
                 if self._manifests.current() is manifest:
-                    break
-            self.manifest, self.damaged = manifest, damaged
-            self._leave_out_repeated()
-            return manifest
+                    raise
 
     @staticmethod
     def _check_version(manifest: Manifest) -> None:

@@ -222,7 +222,7 @@ def read_while_compacting(reads: int, seed: int) -> Looks:
 def _read_again_and_again(log: SessionLog, reads: int, looks: Looks) -> None:
     most = 0
     for _ in range(reads):
-        rows = log.sql("select session, count(*), count(distinct seq), min(seq), max(seq) from events group by session").fetchall()
+        rows = log.rows("select session, count(*), count(distinct seq), min(seq), max(seq) from events group by session")
         count = sum(row[1] for row in rows)
         looks.reads += 1
         looks.doubles += any(row[1] != row[2] for row in rows)

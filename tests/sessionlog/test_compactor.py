@@ -9,12 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import CompactorBusy, Selection, SessionLog, compactor, frames, manifest
+from codex.sessionlog import CompactorBusy, Selection, SessionLog, compactor, frames, lookup, manifest
 from codex.sessionlog.compactor import Compactor, only_one
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
@@ -268,7 +269,7 @@ def test_reads_while_compacting_see_no_gap_no_double_and_no_step_back(log: Sessi
         nonlocal looks
         reading, last = SessionLog(log.folder), 0
         while not stop.is_set() and not problems:
-            rows = reading.sql("select session, seq from events").fetchall()
+            rows = reading.rows("select session, seq from events")
             looks += 1
             if len(set(rows)) != len(rows):
                 problems.append("a double")
@@ -288,6 +289,41 @@ def test_reads_while_compacting_see_no_gap_no_double_and_no_step_back(log: Sessi
     stop.set()
     thread.join()
     assert not problems and looks > 3
+
+
+@pytest.mark.parametrize("moment", ["connect_parts", "add_live"])
+@pytest.mark.parametrize(
+    "ask", [lambda log: len(log.rows("select * from events")), lambda log: sum(each.events for each in log.sessions())]
+)
+def test_read_whose_parts_go_meanwhile_is_asked_again(
+    log: SessionLog, ask: Callable[[SessionLog], int], moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_events(40)
+    write_segments(log.folder, events[:20], seed=1)
+    log.compact(grace_seconds=0)
+    real, gone = getattr(lookup, moment), list[int]()
+
+    def late(*arguments: Any) -> Any:
+        if not gone:
+            gone.append(1)
+            write_segments(log.folder, events[20:], seed=2)
+            for _ in range(3):
+                SessionLog(log.folder).compact(grace_seconds=0)
+        return real(*arguments)
+
+    monkeypatch.setattr(lookup, moment, late)
+    assert ask(SessionLog(log.folder)) == len(events)
+    assert gone
+
+
+def test_part_that_is_gone_for_good_is_no_endless_question(log: SessionLog) -> None:
+    write_segments(log.folder, some_events(40))
+    log.compact(grace_seconds=0)
+    assert len(log.rows("select * from events")) == 40
+    for part in log.folder.glob("parts/*/*"):
+        part.unlink()
+    assert SessionLog(log.folder).rows("select * from events") == []
+    assert not log.health().ok
 
 
 def test_damaged_manifest_is_named_and_nothing_is_read_from_it(log: SessionLog) -> None:
