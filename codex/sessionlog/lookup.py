@@ -147,7 +147,7 @@ class Lookup:
 
     def query(self, question: str, parameters: Any) -> duckdb.DuckDBPyRelation:
         """See `SessionLog.sql`."""
-        return run_query(question, parameters, connection=self._cursor())
+        return self._store.steadily(lambda: run_query(question, parameters, connection=self._cursor()))
 
     def sessions(
         self, selection: Selection, *, limit: int | None = None, offset: int = 0, newest_first: bool = True, among: Any = None

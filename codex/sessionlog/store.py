@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex.core import clock
-from codex.core.errors import WorkspaceError
+from codex.core.errors import CodexError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
@@ -80,13 +80,13 @@ class Store:
         """What `ask` gives; again when it failed and MANIFEST is another one by then, for the files may have gone while they were read.
 
         Raises:
-            WorkspaceError: the log cannot be read as the newest MANIFEST has it.
+            CodexError: it cannot be answered as the newest MANIFEST has it.
         """
         while True:
             manifest = self._manifests.current()
             try:
                 return ask()
-            except WorkspaceError:
+            except CodexError:  # a question's own mistake among them, for DuckDB calls a file that is gone one
                 if self._manifests.current() is manifest:
                     raise
 
