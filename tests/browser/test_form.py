@@ -339,6 +339,25 @@ def test_run_again_begins_with_that_run_and_takes_changes(form: TrainForm) -> No
     assert form.box("training.batch_size").input_value() == "4"
 
 
+def test_reload_shows_the_form_as_it_was(form: TrainForm) -> None:
+    form.open("recipe=qlora-docstrings")
+    form.put("option.method", "lora")
+    typed = {"title": "Rank & <b>rates</b> +5 %", "seed": "777", "method.rank": "900"}
+    for name, text in typed.items():
+        form.put(name, text)
+    form.page.wait_for_function("location.search.includes('rank%3D900')")
+    command, problems = form.command(), form.page.evaluate(PROBLEMS)
+    assert len(problems) == 1
+    form.page.reload()
+    form.page.wait_for_function("() => document.querySelectorAll('[data-problems] li').length === 1")
+    assert {name: form.box(name).input_value() for name in typed} == typed
+    assert form.field("option.method").locator("input").first.input_value() == "lora"
+    assert (form.command(), form.page.evaluate(PROBLEMS)) == (command, problems)
+    form.page.locator("nav").get_by_role("link", name="Train").first.click()
+    form.page.wait_for_function("location.search === '' && document.querySelectorAll('#will pre').length > 0")
+    assert form.box("seed").input_value() == "42", "Train begins anew"
+
+
 def test_form_saved_as_a_recipe_can_be_chosen_and_is_the_same(form: TrainForm) -> None:
     form.open("recipe=qlora-docstrings")
     form.put("training.steps", "11")

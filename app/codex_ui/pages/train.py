@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
@@ -36,6 +37,8 @@ FILES = ("data.source", "data.heldout", "model.source")
 SOURCES = {DataError: ("data.source",), ModelError: ("model.source",)}
 """What an error is about that names no setting and no file."""
 GO = "url => { if (url) location.href = url; else window.codex.free('run'); }"
+PLACE = "address => { if (address) history.replaceState(history.state, '', address); }"
+"""What is typed is in the page's address, so that a reload, the way back, and an app that was started again show it as it was."""
 FREE = "() => {{ (window.codexCame ??= new Set()).add('{what}'); window.codex?.free?.('{what}'); }}"
 """What the page waited for has come: static/form.js lets go of what it held, or, when it is not there yet, holds nothing."""
 
@@ -180,7 +183,7 @@ class Form:
         right = not proposal.problems
         asked.overrides = list(proposal.overrides) if right else None
         facts = render("facts.html", checking=right, problems=[], facts=None)
-        return [panel, facts, gr.update(interactive=right)]
+        return [panel, facts, gr.update(interactive=right), _address(proposal.overrides)]
 
     def checked(self, asked: Asked) -> list[Any]:
         """What model and data are, found out without loading weights; nothing when something else is asked for by then."""
@@ -254,6 +257,14 @@ class Form:
         return [gr.update(choices=setup.data_names(self._workspace), value=source), ""]
 
 
+def _address(overrides: Sequence[str]) -> str:
+    """The address that opens the form as these overrides have it; see `Form.opened`."""
+    recipe, *changes = overrides
+    query = [("recipe", recipe.removeprefix("recipe="))] if recipe != f"recipe={DEFAULT_RECIPE}" else []
+    words = urlencode([*query, *(("set", change) for change in changes)])
+    return f"/train?{words}" if words else "/train"
+
+
 def _with(draft: Draft, changes: Sequence[str], groups: Sequence[str]) -> Draft:
     """A draft with `key=value` changes, as the fixes of a failed run name them."""
     choices, texts = dict(draft.choices), dict(draft.texts)
@@ -289,6 +300,7 @@ def _form_column(form: Form) -> tuple[Any, Mapping[str, Any], list[Any], Any]:
 def _build(context: AppContext, blocks: gr.Blocks) -> None:
     form = Form(context)
     asked, began, go = gr.State(Asked()), gr.Textbox(visible=False), gr.Textbox(visible=False)
+    address = gr.Textbox(visible="hidden", elem_id="train-address")
     with gr.Row(elem_classes="cx-head"):
         static(render("train.html"), scale=1)
         mode = gr.Radio(
@@ -310,7 +322,7 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
                 saved = static("", elem_id="saved")
     options = [choices[group] for group in form.groups]
     everything = [recipe, *options, *inputs]
-    proposal = [panel, facts, start]
+    proposal = [panel, facts, start, address]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     looks: dict[str, Any] = {**quiet, "concurrency_id": "form", "concurrency_limit": 1}  # in the order in which they were asked for:
     checks: dict[str, Any] = {**quiet, "concurrency_id": "facts", "concurrency_limit": 1}  # the last answer is to the last question
@@ -332,6 +344,7 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
     propose(upload.upload(form.added, upload, [data, said], **quiet).then).then(None, None, None, js=FREE.format(what="file"))
     start.click(form.started, everything, [go, facts, start], **quiet).then(None, go, None, js=GO)
     save.click(form.saved, [name, *everything], [saved, recipe], **quiet)
+    address.change(None, address, None, js=PLACE)
     mode.change(None, mode, None, js=ADVANCED)
     blocks.load(None, None, mode, js=REMEMBERED)
 

@@ -30,7 +30,7 @@
   };
   // ---- what Start waits for, in words on the button: the form's first values, a file that is read, the run itself
   const waits = new Map();
-  const BUTTONS = { form: ["start"], file: ["start", "add-data"], run: ["start"] };
+  const BUTTONS = { form: ["start"], file: ["start", "add-data"], run: ["start"], app: ["start", "add-data"] };
   const labels = {};
   const say = (id, words) => {
     const button = document.getElementById(id);
@@ -76,6 +76,8 @@
       true,
     );
     document.addEventListener("change", ({ target }) => target.type === "file" && target.files.length && hold("file", `Checking ${short(target.files[0].name)}…`), true);
+    document.addEventListener("codex:lost", () => hold("app", "The app is not reachable"));
+    document.addEventListener("codex:reached", () => free("app"));
     window.addEventListener("pageshow", (event) => event.persisted && free("run")); // back from the run's page
   };
   if (/^\/train\/?$/.test(location.pathname)) listen();
