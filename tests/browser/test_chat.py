@@ -272,17 +272,31 @@ def test_conversation_of_an_app_that_was_restarted_is_linked(tmp_path: Path, ope
         page.context.close()
 
 
+def _bottom(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["y"] + box["height"]
+
+
 def test_phone_has_the_message_in_sight_and_one_column_at_a_time(talking: App, open_page: OpenPage) -> None:
     page = _open(talking, open_page, width=390)
+    page.set_viewport_size({"width": 390, "height": 664})  # what a browser's own bars leave of a usual phone
     expect(_heads(page)).to_have_text(["Base"])
-    for place in (_field(page), page.locator("#chat-send")):
-        box = place.bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] <= 844
+    expect(page.get_by_label("Seed")).to_be_hidden()
     _send(page, CODE)
     expect(page.locator(".cx-side-head .note").first).to_have_text("50 tokens/s")
     page.get_by_role("radio", name="Adapter").check()
     expect(_heads(page)).to_have_text(["Adapter"])
+    ends = {name: _bottom(page.locator(name)) for name in (".cx-talk > :last-child .cx-chat", "#chat-send", "#chat-message")}
+    bar = page.locator(".cx-msgrow").bounding_box()
+    assert bar is not None and bar["height"] < 80 and max(ends.values()) <= 664
+    assert ends[".cx-talk > :last-child .cx-chat"] <= bar["y"], "nothing that is said lies under the message"
+    assert not does_not_fit(page, 390)
+    assert not violations(page)
+    page.get_by_text("Settings and a new conversation").click()
+    expect(page.get_by_label("Seed")).to_be_visible()
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".cx-side-head .note")).to_have_text(["", ""])
     assert not does_not_fit(page, 390)
     assert not violations(page)
     _choose(page, "codex-tiny")

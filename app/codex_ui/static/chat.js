@@ -9,6 +9,7 @@
     }
   };
   const look = (changes) => {
+    document.querySelectorAll(".cx-chat [role=log]:not([tabindex])").forEach((each) => (each.tabIndex = 0)); // a long one scrolls by keys too
     for (const { target, type } of changes) {
       if (type === "attributes") name(target);
       else target.querySelectorAll?.(".cx-chat [data-testid]").forEach(name);
