@@ -243,6 +243,29 @@ def test_page_of_a_killed_app_says_so_and_recovers(ground: Ground, open_page: Op
             assert page.evaluate("window.same"), "no reload was needed"
 
 
+def test_error_of_the_app_is_told_from_its_absence_and_passes(full_app: App, open_page: OpenPage, seen: Seen) -> None:
+    seen.allowed = ("500 (Internal Server Error)",)
+    page = open_page(f"{full_app.url}/run?id={full_app.ids['finished']}")
+    page.locator(".cx-verdict").first.wait_for()
+    page.route("**/api/live/run*", lambda route: route.fulfill(status=500, body="Internal Server Error"))
+    expect(page.locator("#cx-said")).to_contain_text("The app answered with an error (500)")
+    expect(page.locator("body[data-stale]")).to_have_count(0)
+    expect(page.locator(".cx-verdict").first).to_be_visible()
+    page.unroute("**/api/live/run*")
+    expect(page.locator("#cx-said")).to_have_count(0)
+
+
+def test_run_that_was_deleted_elsewhere_leaves_its_page(ground: Ground, open_page: OpenPage) -> None:
+    run = ground.made.finished("Goes")
+    page = open_page(f"{ground.app.url}/run?id={run.id}")
+    page.locator("#delete").wait_for()
+    runs.delete(run.id, workspace=ground.made.workspace)
+    expect(page.locator("#cx-said")).to_contain_text(f"{run.id}' is unknown")
+    for part in ("run-head", "run-now"):
+        expect(page.locator(f"[data-part={part}]")).to_be_empty()
+    expect(page.locator(".cx-strip")).to_contain_text("127.0.0.1")
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_home_says_that_it_looks_until_it_has_something_to_show(full_app: App, open_page: OpenPage, width: int) -> None:
     page = open_page(f"{full_app.url}/runs", width=width)

@@ -31,7 +31,7 @@
     const told = await json(address(document.body.dataset.page));
     seen = told.seen ?? "";
     known = { ...known, ...told.parts };
-    if (told.problems) known = gone(seen);
+    if (told.problems && !told.failed) known = gone(seen);
     fill();
     if (told.problems) say(told.problems);
     else if (document.body.dataset.shows === "problems") document.querySelector("#cx-said")?.remove();
