@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from codex.core import clock, files
 from codex.core.errors import UserError, WorkspaceError
+from codex.sessionlog import leftovers, rollup, schema
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog import rollup, schema
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
 from codex.sessionlog.parts import (
-    FOLDER,
     days_of,
     mergeable,
     quoted,
@@ -37,7 +36,7 @@ from codex.sessionlog.parts import (
     write_day,
     write_rollup,
 )
-from codex.sessionlog.segment import SUFFIX
+from codex.sessionlog.reader import LogReader
 from codex.sessionlog.text import IndexDamaged, TextIndex
 from codex.sessionlog.writer import cannot_write, make_folder
 
@@ -142,6 +141,8 @@ class Compactor:
                 self.bring_text_up_to_date()
             removed = self.remove_retired()
             return Compacted(done.segments, done.events, merged, done.damaged, removed, unmerged)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            raise in_the_way(self.folder, error) from error
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         finally:
@@ -150,26 +151,12 @@ class Compactor:
     # --- what nobody names ---
 
     def clear_leftovers(self) -> None:
-        """Remove what a compactor that died had begun; those files are in no MANIFEST."""
+        """Remove what a compactor that died had begun: see `leftovers.clear`."""
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
-        named = {file.name for file in (*self.manifest.parts, *self.manifest.retired)}
-        before = manifests.read_before(self.folder)
-        for each in (self.manifest, *((before,) if before else ())):
-            named |= {file.name for file in each.parts}
-            named |= {each.sessions.name} if each.sessions else set()
-        for path in (*self.folder.glob(f"{FOLDER}/*/*"), *self.folder.glob("sessions-*.parquet")):
-            if str(path.relative_to(self.folder)) not in named:
-                path.unlink()
+        leftovers.clear(self.folder, self.manifest)
 
     # --- segments become parts ---
-
-    def take_again(self, names: Collection[str]) -> int:
-        """Read sealed segments of these names, which MANIFEST must not call done; gives how many events the parts lacked."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        with workbench(self._scratch) as connection:
-            wanted = [path for path in self._sealed() if path.name in names]
-            return sum(self._take(connection, batch)[0] for batch in self._batches(wanted))
 
     def _batches(self, paths: Sequence[Path]) -> Iterator[list[Path]]:
         """Segments, in groups that fit in memory."""
@@ -186,10 +173,8 @@ class Compactor:
 
     def _sealed(self) -> list[Path]:
         """Segments, the oldest first, that nobody will write to any more: their writer has closed them, or is dead."""
-        if not self._segments.is_dir():
-            return []
         done = {each.name for each in self.manifest.done}
-        found = sorted(path for path in self._segments.iterdir() if path.suffix == SUFFIX and path.name not in done)
+        found = [path for path in LogReader(self._segments).paths() if path.name not in done]
         return [path for path in found if schema.readable(schema.version_of(path.name)) and not _growing(path)]
 
     def _take(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> tuple[int, int]:
@@ -268,13 +253,13 @@ class Compactor:
         """See `parts.write_rollup`."""
         return write_rollup(connection, rows, self.folder, self.manifest.generation + 1)
 
-    def _publish(self, **changes: object) -> None:
-        """Publish the manifest with `changes`; files that it stops naming are retired."""
+    def _publish(self, *, gone: Collection[str] = (), **changes: object) -> None:
+        """Publish the manifest with `changes`; files that it stops naming are retired, but for those `gone` that the caller removes."""
         wanted = self.manifest.model_copy(update=changes)
         before = [*self.manifest.parts, *((self.manifest.sessions,) if self.manifest.sessions else ())]
         after = {file.name for file in (*wanted.parts, *((wanted.sessions,) if wanted.sessions else ()))}
         now = clock.now()
-        retired = tuple(Retired(name=file.name, since=now) for file in before if file.name not in after)
+        retired = tuple(Retired(name=file.name, since=now) for file in before if file.name not in (*after, *gone))
         self.manifest = manifests.publish(self.folder, wanted.model_copy(update={"retired": (*wanted.retired, *retired)}))
 
     publish = _publish
@@ -325,8 +310,10 @@ class Compactor:
 
     def bring_text_up_to_date(self) -> None:
         """Put the rows of every part that the text index lacks into it; a damaged one is made anew from the parts."""
-        if not self._text_checked and (not self.text.exists() or self.text.damage() is not None):
-            self._forget_text()
+        if not self._text_checked:
+            indexed = any(part.indexed for part in self.manifest.parts)
+            if not indexed or not self.text.exists() or self.text.damage() is not None:
+                self._forget_text()
         self._text_checked = True
         try:
             self._index_waiting()
@@ -356,25 +343,31 @@ class Compactor:
 
     def remove_retired(self) -> int:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
-        late = clock.now() - self._grace
+        now = clock.now()
         before = manifests.read_before(self.folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
-        done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]
-        retired = [each for each in self.manifest.retired if each.since <= late and each.name in old_retired]
+        done = [each for each in self.manifest.done if self._due(each, now) and each.name in old_done]
+        retired = [each for each in self.manifest.retired if self._due(each, now) and each.name in old_retired]
         if not done and not retired:
             return 0
         for each in done:
             (self._segments / each.name).unlink(missing_ok=True)
         for each in retired:
             (self.folder / each.name).unlink(missing_ok=True)
-        if done:
-            files.fsync_folder(self._segments)
+        homes = {(self.folder / each.name).parent for each in retired}
+        for home in (homes | {self._segments}) if done else homes:
+            if home.is_dir():  # what a power loss brought back would be in no MANIFEST
+                files.fsync_folder(home)
         self._publish(
             done=tuple(each for each in self.manifest.done if each not in done),
             retired=tuple(each for each in self.manifest.retired if each not in retired),
         )
         return len(done) + len(retired)
+
+    def _due(self, file: Retired, now: float) -> bool:
+        """Whether the grace is over; a time further ahead than the grace was taken by a clock that ran ahead."""
+        return abs(now - file.since) >= self._grace
 
 
 def _growing(path: Path) -> bool:
@@ -383,6 +376,15 @@ def _growing(path: Path) -> bool:
         return is_locked(descriptor)
     finally:
         os.close(descriptor)
+
+
+def in_the_way(folder: Path, error: OSError) -> WorkspaceError:
+    """What it is called when a file stands where a folder of the log should be, or a folder where a file should."""
+    return WorkspaceError(
+        f"the session log in {str(folder)!r} cannot be compacted ({error.strerror or error}: {error.filename2 or error.filename!r})",
+        "expected no other program's files among its own",
+        "Have it moved out of the way: `codex-ml logs doctor --repair`.",
+    )
 
 
 def damaged_part(name: str) -> WorkspaceError:

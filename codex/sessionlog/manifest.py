@@ -2,7 +2,8 @@
 
 It is one line of JSON with a checksum, replaced in one step. A file that it no longer names stays for a while, because a
 reader may still be at it, and at least until the next MANIFEST, so that the one before remains whole: `MANIFEST.before`
-is what a damaged MANIFEST is mended with.
+is what a damaged MANIFEST is mended with. A MANIFEST that is older than the one before it was put there by somebody else, from
+a backup or by a program that synchronises folders: it is damage like any other.
 """
 
 from __future__ import annotations
@@ -11,16 +12,24 @@ import hashlib
 import threading
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codex.core import files
 from codex.core.errors import WorkspaceError
 from codex.sessionlog.forks import forget_after_fork
+from codex.sessionlog.schema import newer
 
 NAME: Final = "MANIFEST"
 BEFORE: Final = "MANIFEST.before"
+VERSION: Final = 1
+Problem = Literal["missing", "damaged", "older than the one before it"]
+_EXPECTED: Final[dict[Problem, str]] = {
+    "missing": "expected it beside the parts that it names",
+    "damaged": "expected the checksum that it was written with",
+    "older than the one before it": "expected the one that was written last; a backup or another program put this one there",
+}
 _CRC_KEY = b',"crc":"'
 _TAIL = len(_CRC_KEY) + 8 + len(b'"}\n')
 
@@ -72,7 +81,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: int = 1
+    version: int = VERSION
     generation: int = 0
     parts: tuple[Part, ...] = ()
     sessions: StoredFile | None = None
@@ -83,6 +92,13 @@ class Manifest(BaseModel):
     def rows(self) -> int:
         """How many events the parts hold."""
         return sum(part.rows for part in self.parts)
+
+
+class _Head(BaseModel):
+    """What a manifest of every version has."""
+
+    version: int
+    generation: int
 
 
 def stored(folder: Path, name: str) -> StoredFile:
@@ -122,40 +138,82 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest | None:
-    """The manifest of a file's content; None when it is damaged."""
-    body, tail = data[:-_TAIL], data[-_TAIL:]
-    if not body or tail != b'%b%08x"}\n' % (_CRC_KEY, zlib.crc32(body)):
+    """The manifest of a file's content; None when it is damaged.
+
+    Raises:
+        WorkspaceError: a newer Codex wrote it.
+    """
+    if _head(data) is None:
         return None
     try:
-        return Manifest.model_validate_json(body + b"}")
+        return Manifest.model_validate_json(data[:-_TAIL] + b"}")
     except ValidationError:
         return None
 
 
+def _head(data: bytes) -> _Head | None:
+    body, tail = data[:-_TAIL], data[-_TAIL:]
+    if not body or tail != b'%b%08x"}\n' % (_CRC_KEY, zlib.crc32(body)):
+        return None
+    try:
+        head = _Head.model_validate_json(body + b"}")
+    except ValidationError:
+        return None
+    if head.version > VERSION:
+        raise newer(NAME, VERSION)
+    return head
+
+
 def read(folder: Path) -> Manifest | None:
-    """The manifest of the log in `folder`: an empty one when it never had one; None when it is damaged, or gone."""
+    """The manifest of the log in `folder`: an empty one when it never had one; None when it is damaged, outdated, or gone.
+
+    Raises:
+        WorkspaceError: a newer Codex wrote it.
+    """
     path = folder / NAME
     while True:
         try:
-            return decode(path.read_bytes())
+            data = path.read_bytes()
+            known = decode(data)
+            if known is None or not _outdated(folder, data, known):
+                return known
+            if path.read_bytes() == data:  # else another one was published while we looked
+                return None
+        except IsADirectoryError:
+            return None
         except FileNotFoundError:
             if not _had_one(folder):
                 return Manifest()
-        if not path.exists():  # else the first one was published while we looked
-            return None
+            if not path.exists():  # else the first one was published while we looked
+                return None
+
+
+def _outdated(folder: Path, data: bytes, known: Manifest) -> bool:
+    """Whether a MANIFEST is older than the one before it, or as old and another; the same one twice is a publication cut short."""
+    before = _read_before(folder)
+    found = _head(before)
+    return found is not None and found.generation >= known.generation and before != data
 
 
 def _had_one(folder: Path) -> bool:
     """Whether there is what no log has before its first MANIFEST: that one is published before the first part is written."""
-    return (folder / BEFORE).exists() or next(folder.glob("parts/*/*"), None) is not None
+    return (folder / BEFORE).exists() or next(folder.glob("parts/*/*.parquet"), None) is not None
 
 
 def read_before(folder: Path) -> Manifest | None:
-    """The manifest before the present one; None when there is none, or it is damaged."""
+    """The manifest before the present one; None when there is none, or it is damaged.
+
+    Raises:
+        WorkspaceError: a newer Codex wrote it.
+    """
+    return decode(_read_before(folder))
+
+
+def _read_before(folder: Path) -> bytes:
     try:
-        return decode((folder / BEFORE).read_bytes())
-    except FileNotFoundError:
-        return None
+        return (folder / BEFORE).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        return b""
 
 
 def publish(folder: Path, manifest: Manifest) -> Manifest:
@@ -224,10 +282,18 @@ def cannot_read(folder: Path, error: OSError) -> WorkspaceError:
 
 
 def damaged(folder: Path) -> WorkspaceError:
-    """What a manifest that is damaged, or gone, is called."""
-    there = (folder / NAME).exists()
+    """What a manifest that is damaged, outdated, or gone, is called."""
+    state = problem(folder)
     return WorkspaceError(
-        f"the session log's list of parts, {str(folder / NAME)!r}, is {'damaged' if there else 'missing'}",
-        "expected the checksum that it was written with" if there else "expected it beside the parts that it names",
+        f"the session log's list of parts, {str(folder / NAME)!r}, is {state}",
+        _EXPECTED[state],
         "Mend it: `codex-ml logs doctor --repair`. No event is lost by that.",
     )
+
+
+def problem(folder: Path) -> Problem:
+    """What is wrong with a MANIFEST that `read` gives None for."""
+    path = folder / NAME
+    if not path.exists():
+        return "missing"
+    return "damaged" if not path.is_file() or decode(path.read_bytes()) is None else "older than the one before it"

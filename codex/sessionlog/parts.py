@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "parts"
 SUFFIX: Final = ".parquet"
+UNFINISHED: Final = "tmp_"  # how the name of a part begins that is being written
+_SUM_CHARACTERS: Final = 32
 ROW_GROUP_ROWS: Final = 16_384  # small enough to read one session without its neighbours, large enough to compress
 _LINE_BYTES: Final = 2**20
 _FILLED: Final = {"content": "coalesce(content, '')", "attributes": "coalesce(attributes, '{}'::json)", "redacted": "coalesce(redacted, 0)"}
@@ -160,13 +162,13 @@ def write_day(connection: duckdb.DuckDBPyConnection, table: str, day: str, folde
     """
     home = folder / FOLDER / day
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"{secrets.token_hex(8)}{SUFFIX}"
+    path = home / f"{UNFINISHED}{secrets.token_hex(8)}{SUFFIX}"
     columns = ", ".join(f"t.{name}" for name in (*schema.STORED, "day"))
     began = f"(select session, min(time) as began from {table} where day = {quoted(day)} group by session)"
     connection.execute(
         f"copy (select {columns} from {table} t join {began} using (session) where t.day = {quoted(day)} order by began, session, seq)"
         f" to {quoted(str(path))} (format parquet, compression zstd, compression_level 6, row_group_size {ROW_GROUP_ROWS},"
-        f" parquet_version v2, kv_metadata {{codex_schema: '{schema.VERSION}'}})"
+        f" parquet_version v2, use_tmp_file false, kv_metadata {{codex_schema: '{schema.VERSION}'}})"
     )
     facts = connection.execute(
         f"select count(*), epoch_us(min(time)) / 1e6, epoch_us(max(time)) / 1e6 from {table} where day = {quoted(day)}"
@@ -178,11 +180,18 @@ def write_day(connection: duckdb.DuckDBPyConnection, table: str, day: str, folde
 def _synced(folder: Path, path: Path, day: str, facts: tuple[Any, ...]) -> Part:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+    path = path.rename(path.with_name(f"{secrets.token_hex(4)}-{manifests.sha256(path)[:_SUM_CHARACTERS]}{SUFFIX}"))
     for above in (path.parent, path.parent.parent, folder):
         files.fsync_folder(above)
     known = manifests.stored(folder, str(path.relative_to(folder)))
     rows, first, last = facts
     return Part(**known.model_dump(), day=day, rows=rows, first=first, last=last, schema_version=schema.VERSION)
+
+
+def sum_in_name(name: str) -> str:
+    """The beginning of its SHA-256 that a part's name ends with, for whoever has no MANIFEST; empty in the names of earlier parts."""
+    _, dash, given = name.removesuffix(SUFFIX).rpartition("-")
+    return given if dash and len(given) == _SUM_CHARACTERS else ""
 
 
 def write_rollup(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, generation: int) -> StoredFile:

@@ -16,6 +16,7 @@ from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Part
 from codex.sessionlog.parts import rows_of, workbench, write_day
 from codex.sessionlog.query import EventTable, add_live, connect_parts
+from codex.sessionlog.reader import LogReader
 from codex.sessionlog.store import Store
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def purge(folder: Path, before: float, *, dry_run: bool = False) -> Purged:
 def _growing(segments: Path) -> set[str]:
     """The sessions that have events in a segment that somebody writes to."""
     found: set[str] = set()
-    for path in segments.iterdir() if segments.is_dir() else ():
+    for path in LogReader(segments).paths():
         with open(path, "rb") as file:
             if is_locked(file.fileno()):
                 found |= {good.event.session for good in parse(path.name, file.read()).good}

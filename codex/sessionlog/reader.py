@@ -12,13 +12,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import schema
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.frames import Damage, Good, decode, parse
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import cannot_read
+from codex.sessionlog.schema import newer
 from codex.sessionlog.segment import SUFFIX
 from codex.sessionlog.summary import Summary
 
@@ -166,7 +166,8 @@ class LogReader:
     def paths(self) -> list[Path]:
         """The segments that are there, the oldest first."""
         try:
-            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+            with os.scandir(self.folder) as entries:
+                return sorted(self.folder / entry.name for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file())
         except FileNotFoundError:
             return []
 
@@ -289,15 +290,6 @@ class LogReader:
         """In a forked child: a lock held by one of the parent's threads would never be released."""
         self._lock = threading.RLock()
         self._forget()
-
-
-def newer(name: str) -> WorkspaceError:
-    """What is said of a file that a newer Codex wrote."""
-    return WorkspaceError(
-        f"{name!r} of the session log was written by a newer Codex",
-        f"expected version {schema.VERSION} or older",
-        "Update Codex, or name another workspace: `--workspace DIR`.",
-    )
 
 
 def read_again(line: bytes) -> Event:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from codex.core.errors import WorkspaceError
+
 _VERSION_IN_NAME = re.compile(r"\.v(\d+)\.ndjson$")
 
 
@@ -90,3 +92,12 @@ def nothing(types: Mapping[str, str]) -> str:
         types: its columns, as name → type.
     """
     return "(select " + ", ".join(f"null::{kind} as {name}" for name, kind in types.items()) + " where false)"
+
+
+def newer(name: str, known: int = VERSION) -> WorkspaceError:
+    """What is said of a file that a newer Codex wrote, when this one knows versions up to `known`."""
+    return WorkspaceError(
+        f"{name!r} of the session log was written by a newer Codex",
+        f"expected version {known} or older",
+        "Update Codex, or name another workspace: `--workspace DIR`.",
+    )

@@ -20,7 +20,8 @@ from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest, Manifests, Part, StoredFile
 from codex.sessionlog.parts import quoted, rows_of
-from codex.sessionlog.reader import LogReader, LogReport, newer
+from codex.sessionlog.reader import LogReader, LogReport
+from codex.sessionlog.schema import newer
 from codex.sessionlog.summary import Summary
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from codex.sessionlog import SessionLog
+from codex.sessionlog.compactor import Compactor
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +29,12 @@ def log(folder: Path) -> Iterator[SessionLog]:
     """An empty log in a workspace of its own."""
     with SessionLog.open(folder) as opened:
         yield opened
+
+
+@pytest.fixture
+def no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compaction without the text index, which takes most of its time."""
+    monkeypatch.setattr(Compactor, "bring_text_up_to_date", lambda _: None)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from codex.core.events import Event
-from codex.sessionlog import frames
+from codex.sessionlog import SessionLog, frames, manifest
 
 DAY = 86_400
 MIDNIGHT = 1_795_392_000  # 2026-11-23T00:00:00Z
@@ -89,3 +89,23 @@ def by_key(events: Iterable[Event]) -> dict[tuple[str, int], str]:
         assert (event.session, event.seq) not in found, "an event came twice"
         found[event.session, event.seq] = event.model_dump_json()
     return found
+
+
+def current(log: SessionLog) -> manifest.Manifest:
+    """The log's manifest, which must be whole."""
+    found = manifest.read(log.folder)
+    assert found is not None
+    return found
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, without the compactor's lock."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "locks")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}

@@ -17,7 +17,7 @@ from codex.sessionlog import SessionLog, doctor, manifest
 from codex.sessionlog.compactor import Compacted, Compactor
 from codex.sessionlog.doctor import examine, repair
 from codex.sessionlog.manifest import sha256
-from tests.sessionlog.logs import by_key, some_events, write_segments
+from tests.sessionlog.logs import by_key, current, flip, some_events, write_segments
 
 
 @pytest.fixture
@@ -34,18 +34,6 @@ def compacted(log: SessionLog, events: list[Event]) -> SessionLog:
     write_segments(log.folder, events[200:], seed=2)
     log.compact()
     return log
-
-
-def current(log: SessionLog) -> manifest.Manifest:
-    found = manifest.read(log.folder)
-    assert found is not None
-    return found
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
 
 
 def test_sound_log_has_no_finding(compacted: SessionLog) -> None:
@@ -186,6 +174,7 @@ def test_repair_that_is_killed_at_any_step_loses_nothing(
             SessionLog(folder).compact(grace_seconds=0)
         repair(folder)
         assert by_key(SessionLog(folder).scan()) == by_key(events), folder.name
+        assert [finding for finding in examine(folder).findings if finding.harm != "none"] == [], folder.name
 
 
 def test_log_never_has_a_part_before_it_has_a_manifest(log: SessionLog, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +254,12 @@ def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
         log.compact(grace_seconds=0)
         assert by_key(log.scan()) == by_key(left), folder.name
         assert sum(info.events for info in log.sessions()) == len(left), folder.name
+        said = [finding.what for finding in examine(folder).findings if finding.harm != "none" and "quarantine" in finding.where]
+        assert said == ([f"{len(lost)} events of 1 damaged parts are lost"] if lost else []), folder.name
+        assert not any("text" in finding.where for finding in examine(folder).findings), folder.name
         kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
         assert kept == [damaged], folder.name
-        assert not lost or not examine(folder).ok, folder.name
+        assert examine(folder).ok == (not lost), folder.name
 
 
 def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, events: list[Event]) -> None:

@@ -1,0 +1,129 @@
+"""`quarantine/`: what is damaged or does not belong into a log, kept there for whoever wants to look, and notes of what was lost."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from codex.core import clock, files
+from codex.sessionlog import manifest as manifests
+from codex.sessionlog.parts import FOLDER as PARTS
+from codex.sessionlog.parts import SUFFIX as PART
+from codex.sessionlog.segment import SUFFIX as SEGMENT
+from codex.sessionlog.text import FOLDER as TEXT
+from codex.sessionlog.writer import make_folder
+
+NAME: Final = "quarantine"
+LOST: Final = "lost-events."  # how the names of notes begin that say which events were lost
+
+
+class Note(BaseModel):
+    """What a repair says of parts that could not be read.
+
+    Args:
+        parts: their names.
+        missing: how many of them were not there at all.
+        rows: how many events they held; None when nobody knows.
+        lost: how many of those are nowhere else; None when nobody has counted yet.
+        spans: from when to when each held events, seconds since the epoch; none when nobody knows.
+        others: how many other events of these spans the log had: what is there beyond them was saved.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    parts: tuple[str, ...]
+    missing: int = 0
+    rows: int | None
+    lost: int | None
+    spans: tuple[tuple[float, float], ...] = ()
+    others: int = 0
+
+
+def path_of(folder: Path, part: str) -> Path:
+    """Where it says what was lost with parts, of which `part` is the first."""
+    return folder / NAME / f"{LOST}{Path(part).stem}.json"
+
+
+def write(folder: Path, note: Note) -> None:
+    """Keep a note, in the place of the one of the same parts."""
+    make_folder(folder / NAME)
+    files.write_atomic(path_of(folder, note.parts[0]), note.model_dump_json())
+
+
+def read(path: Path) -> Note | None:
+    """The note in a file; None when it is none that can be read."""
+    try:
+        return Note.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def notes(folder: Path) -> Iterator[tuple[Path, Note]]:
+    """The notes that can be read, each with where it stands."""
+    for path in sorted((folder / NAME).glob(f"{LOST}*")):
+        note = read(path)
+        if note is not None:
+            yield path, note
+
+
+def keep_copy(folder: Path, path: Path) -> None:
+    """Put a copy of a file here, under a name that says where it is and when that was, and leave the file."""
+    if not path.is_file():
+        return
+    home = folder / NAME
+    make_folder(home)
+    if any(filecmp.cmp(path, other, shallow=False) for other in home.glob(f"{_flat(folder, path)}.*") if other.is_file()):
+        return  # whoever did this before was killed
+    copy = _free(home, _flat(folder, path))
+    try:
+        os.link(path, copy)  # a second name needs no room
+        files.fsync_folder(home)
+    except OSError:
+        files.write_atomic(copy, path.read_bytes())
+
+
+def set_aside(folder: Path, path: Path) -> None:
+    """Move a file or a folder here, under a name that says where it was and when that was."""
+    home = folder / NAME
+    make_folder(home)
+    path.rename(_free(home, _flat(folder, path)))
+    files.fsync_folder(home)
+    files.fsync_folder(path.parent)
+
+
+def _flat(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)).replace("/", "-")
+
+
+def _free(home: Path, name: str) -> Path:
+    at = round(clock.now())
+    while (home / f"{name}.{at}").exists():
+        at += 1
+    return home / f"{name}.{at}"
+
+
+def strays(folder: Path) -> list[tuple[Path, str]]:
+    """What stands where the log has a file or a folder of its own and is none, each with what is wrong with it."""
+    found = [(folder / name, "a folder") for name in (manifests.NAME, manifests.BEFORE) if (folder / name).is_dir()]
+    found += [(path, "a folder") for path in folder.glob("sessions-*.parquet") if path.is_dir()]
+    homes = [folder / name for name in ("segments", PARTS, TEXT, "scratch")]
+    found += [(path, "no folder") for path in homes if path.exists() and not path.is_dir()]
+    found += _not_of(folder / "segments", SEGMENT, "segment")
+    for path in _in(folder / PARTS):
+        found += _not_of(path, PART, "part") if path.is_dir() else [(path, "no folder")]
+    return found
+
+
+def _in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _not_of(folder: Path, suffix: str, name: str) -> list[tuple[Path, str]]:
+    return [
+        (path, "a folder" if path.is_dir() else f"no {name}") for path in _in(folder) if path.is_dir() or not path.name.endswith(suffix)
+    ]
