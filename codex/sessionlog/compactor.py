@@ -9,17 +9,15 @@ reader that began before can finish.
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codex.core import clock, files
-from codex.core.errors import UserError, WorkspaceError
+from codex.core.errors import WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
 from codex.sessionlog.failures import compacting
@@ -51,10 +49,6 @@ MERGE_BYTES: Final = 256 * 2**20  # what is merged at once; DuckDB, which may ta
 MERGE_AT: Final = 4  # this many small parts of one day become one
 
 
-class CompactorBusy(UserError):
-    """Another process is compacting this log."""
-
-
 @dataclass(frozen=True)
 class Compacted:
     """What one compaction did.
@@ -76,36 +70,8 @@ class Compacted:
     unmerged: str = ""
 
 
-@contextmanager
-def only_one(folder: Path) -> Generator[None]:
-    """Be the only one who changes the compacted log.
-
-    Raises:
-        CompactorBusy: another process is at it.
-        WorkspaceError: the log cannot be written.
-    """
-    locks = folder / "locks"
-    make_folder(locks)
-    try:
-        descriptor = os.open(locks / "compactor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise cannot_write(locks, error) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CompactorBusy(
-                "the session log is being compacted by another process",
-                "expected one compactor at a time",
-                "Wait until it is done; readers and writers go on meanwhile.",
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
 class Compactor:
-    """Works on one log; hold `only_one` while you use it.
+    """Works on one log; hold `locks.only_one` while you use it.
 
     Args:
         folder: the log's.

@@ -14,8 +14,9 @@ from codex.core import clock, files
 from codex.core.errors import WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
-from codex.sessionlog.compactor import Compactor, only_one
+from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.failures import compacting
+from codex.sessionlog.locks import only_one
 from codex.sessionlog.manifest import Manifest, Part, StoredFile
 from codex.sessionlog.parts import FOLDER, rows_of, workbench, write_day, write_rollup
 from codex.sessionlog.reader import LogReader, LogReport, newer

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from codex.sessionlog import annotations, rollup
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog.compactor import Compactor, damaged_part, only_one
+from codex.sessionlog.compactor import Compactor, damaged_part
 from codex.sessionlog.frames import parse
-from codex.sessionlog.locks import is_locked
+from codex.sessionlog.locks import is_locked, only_one
 from codex.sessionlog.manifest import Part
 from codex.sessionlog.parts import rows_of, workbench, write_day
 from codex.sessionlog.query import EventTable, add_live, connect_parts

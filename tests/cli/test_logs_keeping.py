@@ -228,7 +228,7 @@ def test_compact_says_what_it_did_and_that_there_is_nothing_left(cli: Cli) -> No
 
 
 def test_compact_with_another_at_it_says_to_wait(cli: Cli, log: SessionLog) -> None:
-    from codex.sessionlog.compactor import only_one
+    from codex.sessionlog.locks import only_one
 
     with only_one(log.folder):
         answer = cli("logs", "compact")
