@@ -291,16 +291,17 @@ class Compactor:
 
     def bring_text_up_to_date(self) -> None:
         """Put the rows of every part that the text index lacks into it; a damaged one is made anew from the parts."""
-        if not self._text_checked and (not self.text.exists() or self.text.damage() is not None):
-            self._forget_text()
+        nothing = not any(part.indexed for part in self.manifest.parts)  # then whatever stands there is of parts that are gone
+        if not self._text_checked and (nothing or not self.text.exists() or self.text.damage() is not None):
+            self.forget_text()
         self._text_checked = True
         try:
             self._index_waiting()
         except IndexDamaged:  # in a way that no sum tells
-            self._forget_text()
+            self.forget_text()
             self._index_waiting()
 
-    def _forget_text(self) -> None:
+    def forget_text(self) -> None:
         """Remove the text index, after MANIFEST says of no part that it is in there."""
         if any(part.indexed for part in self.manifest.parts):
             self._publish(parts=tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts))
@@ -324,6 +325,10 @@ class Compactor:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
         late = clock.now() - self._grace
         before = manifests.read_before(self.folder) or Manifest()
+        known = {each.name for each in (*before.done, *before.retired)}
+        if any(each.since <= late and each.name not in known for each in (*self.manifest.done, *self.manifest.retired)):
+            self._publish()  # else it would stay for as long as nothing else is published
+            before = manifests.read_before(self.folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
         done = [each for each in self.manifest.done if each.since <= late and each.name in old_done]

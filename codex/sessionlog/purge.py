@@ -113,12 +113,11 @@ def _purge(folder: Path, before: float) -> Purged:
         parts = [_without_old(connection, folder, part) for part in compactor.manifest.parts]
         kept = f"(select {', '.join(rollup.TYPES)} from {store.rollup()} where id not in (select id from old))"
         sessions = compactor.write_rollup(connection, kept)
-    # The index keeps the words of what is only deleted from it.
+    # The index keeps the words of what is only deleted from it, and must not outlive the parts that it is of.
+    compactor.forget_text()
     left = tuple(part.model_copy(update={"indexed": False}) for part in parts if part is not None)
     compactor.publish(parts=left, sessions=sessions)
-    compactor.text.remove()
     compactor.bring_text_up_to_date()
-    compactor.publish()  # what was retired may go once a MANIFEST calls it so from the beginning
     compactor.remove_retired()
     freed = size - sum(part.size for part in compactor.manifest.parts)
     return Purged(len(old), sum(old.values()), freed, held)

@@ -337,12 +337,17 @@ def _ordinal(ts: float) -> int:
     return datetime.fromtimestamp(ts, UTC).date().toordinal()
 
 
-def look(index: tantivy.Index, query: tantivy.Query, limit: int, offset: int = 0) -> list[Found]:
-    """The best `limit` events after the first `offset`, the best first."""
-    searcher = index.searcher()
-    found: list[Found] = []
-    for score, address in searcher.search(query, limit, count=False, offset=offset).hits:
-        document: Any = searcher.doc(address)
-        day = date.fromordinal(document.get_first("day")).isoformat()
-        found.append(Found(float(score), document.get_first("session"), document.get_first("seq"), day))
-    return found
+def look(index: tantivy.Index, query: tantivy.Query, limit: int) -> list[Found]:
+    """The best `limit` events, the best first; one that stands there more than once counts once, and takes no other's place."""
+    searcher, asked = index.searcher(), limit
+    while True:
+        hits = searcher.search(query, asked, count=False).hits
+        found: dict[tuple[str, int], Found] = {}
+        for score, address in hits:
+            document: Any = searcher.doc(address)
+            day = date.fromordinal(document.get_first("day")).isoformat()
+            each = Found(float(score), document.get_first("session"), document.get_first("seq"), day)
+            found.setdefault((each.session, each.seq), each)
+        if len(found) >= limit or len(hits) < asked:
+            return list(found.values())[:limit]
+        asked *= 2

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codex.core import clock
 from codex.core.events import Event
-from codex.sessionlog import SessionLog
+from codex.sessionlog import SessionLog, manifest
 from codex.sessionlog.doctor import examine
+from codex.sessionlog.text import TextIndex
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 
@@ -143,3 +147,52 @@ def test_what_a_clock_that_ran_ahead_compacted_is_gone_too(log: SessionLog, monk
     assert holding(log.folder / "segments", b"xylophone")
     assert log.purge(real() + 1).sessions == 1
     assert not holding(log.folder, b"xylophone")
+
+
+class Killed(BaseException):
+    """What nobody catches, as a process that is killed does not."""
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Die before publishing a MANIFEST or removing the text index for the time that `step` says, from 0."""
+    left = [step]
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return real(*arguments, **named)
+
+        return run
+
+    monkeypatch.setattr(TextIndex, "remove", dying(TextIndex.remove))
+    monkeypatch.setattr(manifest, "publish", dying(manifest.publish))
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["some", "all"])
+def test_purge_that_is_killed_at_any_step_leaves_nothing_for_good(folder: Path, monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
+    for session, words in (("old", ["xylophone"]), ("young", [] if everything else [f"weather {'word ' * n}" for n in range(12)])):
+        talk(folder / "log", session, *words)
+    log = SessionLog(folder / "log")
+    log.compact()
+    before = clock.now() if everything else log.events("young")[0].ts
+    for step in range(3 if everything else 0, 100):
+        shutil.copytree(folder / "log", folder / f"{step}")
+        killed = SessionLog(folder / f"{step}")
+        with monkeypatch.context() as patching:
+            kill_at(step, patching)
+            try:
+                killed.purge(before)
+            except Killed:
+                pass
+            else:
+                break
+        SessionLog(killed.folder).compact()
+        assert examine(killed.folder).ok, step
+        assert everything or len(SessionLog(killed.folder).search("weather", limit=10)) == 10, step
+        SessionLog(killed.folder).purge(before)
+        assert not holding(killed.folder, b"xylophone"), step
+        index = TextIndex(killed.folder)
+        assert not index.exists() if everything else index.open().searcher().num_docs == 12, step
+    assert step > 4

@@ -156,3 +156,15 @@ def test_part_that_changed_under_its_old_time_is_said_in_words(compacted: Sessio
 
 def test_search_for_none_finds_none(compacted: SessionLog) -> None:
     assert compacted.search("verdict", limit=0) == []
+
+
+def test_event_that_stands_in_the_index_twice_takes_no_other_ones_place(compacted: SessionLog) -> None:
+    right = found(compacted)
+    (part,) = Compactor(compacted.folder).manifest.parts
+    index = TextIndex(compacted.folder)
+    with index.writing() as writing:
+        for copy in range(3):
+            (compacted.folder / f"{copy}.parquet").write_bytes((compacted.folder / part.name).read_bytes())
+            writing.add(part.model_copy(update={"name": f"{copy}.parquet"}))
+    for limit in (1, 5, len(right) - 1, len(right), 500):
+        assert len({(hit.event.session, hit.event.seq) for hit in compacted.search("verdict", limit=limit)}) == min(limit, len(right))
