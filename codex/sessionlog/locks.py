@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.writer import cannot_write, make_folder
 
 _COMPACTOR = "compactor.lock"
+_PURGE = ".purge.lock"  # no session's lock begins with a dot but the one of a session called `compactor`
 _PATIENCE_SECONDS = 1.0  # a process that was just killed needs a moment until the system has closed its files
 
 
@@ -41,7 +42,7 @@ def is_locked(descriptor: int) -> bool:
 
 def _lock_of(folder: Path, session: str) -> Path:
     name = f"{session}.lock"
-    return folder / (f".session-{name}" if name == _COMPACTOR else name)  # no id begins with a dot
+    return folder / (f".session-{name}" if name == _COMPACTOR else name)
 
 
 def _locked(path: Path) -> int:
@@ -92,6 +93,40 @@ def only_one(folder: Path) -> Generator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def nobody_begins(folder: Path) -> Generator[None]:
+    """Have whoever wants to write a session wait; those that `held` names before are written on. For the one compactor only.
+
+    Args:
+        folder: where lock files are; must exist.
+    """
+    path = folder / _PURGE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def held(folder: Path, sessions: Collection[str]) -> set[str]:
+    """Those of `sessions` that a live writer has."""
+    there = {path.name for path in folder.iterdir()}
+    return {session for session in sessions if (path := _lock_of(folder, session)).name in there and _is_held(path)}
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class SessionLock:
     """The right to write one session, from `acquire` to `release` or the end of the process.
 
@@ -128,6 +163,10 @@ class SessionLock:
             descriptor = _locked(self._path)
         except BlockingIOError:
             return False
+        if _is_held(self._path.with_name(_PURGE)):  # asked with our lock in hand: either we see the purge, or it sees us
+            self._path.unlink(missing_ok=True)
+            os.close(descriptor)
+            return False
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -138,6 +177,8 @@ class SessionLock:
         return True
 
     def _holder(self) -> str:
+        if _is_held(self._path.with_name(_PURGE)):
+            return "a purge that removes old sessions"
         try:
             pid = self._path.read_text()
         except FileNotFoundError:
