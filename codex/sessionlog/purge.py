@@ -68,11 +68,12 @@ def purge(folder: Path, before: float, *, dry_run: bool = False) -> Purged:
         return _count(folder, before)
     try:
         with only_one(folder), compacting(folder):
-            return _purge(folder, before)
+            try:
+                return _purge(folder, before)
+            finally:
+                shutil.rmtree(folder / "scratch", ignore_errors=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
 
 
 def _count(folder: Path, before: float) -> Purged:

@@ -14,11 +14,11 @@ import pytest
 from codex.core import clock
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import SessionBusy, SessionLog, manifest
+from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, manifest
 from codex.sessionlog import purge as purging
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine
-from codex.sessionlog.locks import SessionLock
+from codex.sessionlog.locks import SessionLock, only_one
 from codex.sessionlog.text import TextIndex
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
@@ -306,3 +306,12 @@ def test_copies_in_quarantine_are_counted_for_they_stay(log: SessionLog) -> None
     assert log.purge(clock.now(), dry_run=True).quarantined == log.purge(clock.now()).quarantined == 1
     (log.folder / "quarantine" / "lost-events.5b0c.json").write_text("{}")  # says how many, not which
     assert log.purge(clock.now()).quarantined == 1
+
+
+def test_purge_beside_a_compactor_is_refused_and_leaves_its_files(log: SessionLog) -> None:
+    talk(log.folder, "old", "long ago")
+    with only_one(log.folder):
+        (log.folder / "scratch").mkdir()
+        with pytest.raises(CompactorBusy):
+            log.purge(clock.now())
+        assert (log.folder / "scratch").is_dir()
