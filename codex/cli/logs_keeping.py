@@ -137,12 +137,23 @@ def purge(
 
 def _say_purged(purged: Purged, sentence: str, as_json: bool) -> None:
     if as_json:
-        document({"sessions": purged.sessions, "events": purged.events, "freed_bytes": purged.freed, "held_sessions": purged.held})
+        document(
+            {
+                "sessions": purged.sessions,
+                "events": purged.events,
+                "freed_bytes": purged.freed,
+                "held_sessions": purged.held,
+                "quarantined_files": purged.quarantined,
+            }
+        )
         return
     out(sentence)
     if purged.held:
         times = numbers.plural(purged.held, "time")
         out(f"What was said of them {times} stays while the process that said it runs, such as the app; purge again after.")
+    if purged.quarantined:
+        copies = numbers.plural(purged.quarantined, "file")
+        out(f"quarantine/ has {copies} of what was once damaged. Purge leaves them, old text in them too; delete what you do not need.")
 
 
 def _confirmed(what: str, older_than: str, where: Place) -> bool:

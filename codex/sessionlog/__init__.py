@@ -1,10 +1,10 @@
 """The session log: append-only segments that survive kill -9, compacted into sorted parts; readers that lock nobody out."""
 
 from codex.sessionlog.annotations import Annotation
-from codex.sessionlog.compactor import Compacted, CompactorBusy
+from codex.sessionlog.compactor import Compacted
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.ingest import Ingested
-from codex.sessionlog.locks import SessionBusy
+from codex.sessionlog.locks import CompactorBusy, SessionBusy
 from codex.sessionlog.log import SessionLog
 from codex.sessionlog.lookup import Hit, SessionInfo
 from codex.sessionlog.purge import Purged

@@ -9,17 +9,15 @@ reader that began before can finish.
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codex.core import clock, files
-from codex.core.errors import UserError, WorkspaceError
+from codex.core.errors import WorkspaceError
 from codex.sessionlog import leftovers, rollup, schema
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.failures import compacting
@@ -50,10 +48,6 @@ MERGE_BYTES: Final = 256 * 2**20  # what is merged at once; DuckDB, which may ta
 MERGE_AT: Final = 4  # this many small parts of one day become one
 
 
-class CompactorBusy(UserError):
-    """Another process is compacting this log."""
-
-
 @dataclass(frozen=True)
 class Compacted:
     """What one compaction did.
@@ -75,36 +69,8 @@ class Compacted:
     unmerged: str = ""
 
 
-@contextmanager
-def only_one(folder: Path) -> Generator[None]:
-    """Be the only one who changes the compacted log.
-
-    Raises:
-        CompactorBusy: another process is at it.
-        WorkspaceError: the log cannot be written.
-    """
-    locks = folder / "locks"
-    make_folder(locks)
-    try:
-        descriptor = os.open(locks / "compactor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise cannot_write(locks, error) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CompactorBusy(
-                "the session log is being compacted by another process",
-                "expected one compactor at a time",
-                "Wait until it is done; readers and writers go on meanwhile.",
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
 class Compactor:
-    """Works on one log; hold `only_one` while you use it.
+    """Works on one log; hold `locks.only_one` while you use it.
 
     Args:
         folder: the log's.
@@ -310,18 +276,17 @@ class Compactor:
 
     def bring_text_up_to_date(self) -> None:
         """Put the rows of every part that the text index lacks into it; a damaged one is made anew from the parts."""
-        if not self._text_checked:
-            indexed = any(part.indexed for part in self.manifest.parts)
-            if not indexed or not self.text.exists() or self.text.damage() is not None:
-                self._forget_text()
+        nothing = not any(part.indexed for part in self.manifest.parts)  # then whatever stands there is of parts that are gone
+        if not self._text_checked and (nothing or not self.text.exists() or self.text.damage() is not None):
+            self.forget_text()
         self._text_checked = True
         try:
             self._index_waiting()
         except IndexDamaged:  # in a way that no sum tells
-            self._forget_text()
+            self.forget_text()
             self._index_waiting()
 
-    def _forget_text(self) -> None:
+    def forget_text(self) -> None:
         """Remove the text index, after MANIFEST says of no part that it is in there."""
         if any(part.indexed for part in self.manifest.parts):
             self._publish(parts=tuple(part.model_copy(update={"indexed": False}) for part in self.manifest.parts))
@@ -345,6 +310,10 @@ class Compactor:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
         now = clock.now()
         before = manifests.read_before(self.folder) or Manifest()
+        known = {each.name for each in (*before.done, *before.retired)}
+        if any(self._due(each, now) and each.name not in known for each in (*self.manifest.done, *self.manifest.retired)):
+            self._publish()  # else it would stay for as long as nothing else is published
+            before = manifests.read_before(self.folder) or Manifest()
         old_done = {each.name for each in before.done}
         old_retired = {each.name for each in before.retired}
         done = [each for each in self.manifest.done if self._due(each, now) and each.name in old_done]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from codex.core import clock, files
 from codex.sessionlog import leftovers, quarantine, rollup
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog.compactor import Compactor, only_one
+from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.examination import Examined, Finding, examine, of_rollup, of_text
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.leftovers import Unnamed
+from codex.sessionlog.locks import only_one
 from codex.sessionlog.manifest import Manifest, Part, StoredFile
 from codex.sessionlog.parts import FOLDER, rows_of, sum_in_name, workbench, write_rollup
 from codex.sessionlog.quarantine import Note

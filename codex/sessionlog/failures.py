@@ -58,6 +58,16 @@ def has_no_room(error: BaseException) -> bool:
     return any(words in str(error) for words in _NO_ROOM)
 
 
+def is_locked_out(error: BaseException) -> bool:
+    """Whether an error of tantivy's says that it cannot take a lock of its own, as in a folder that may only be read."""
+    return "Failed to acquire Lockfile" in str(error)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether an error of tantivy's says that the system lets it do nothing, which tells nothing of the files."""
+    return is_locked_out(error) or "PermissionDenied" in str(error) or "ReadOnlyFilesystem" in str(error)
+
+
 def plainly(error: BaseException) -> str:
     """An error's first line, without the JSON that DuckDB wraps its own errors in."""
     line = next(iter(str(error).splitlines()), type(error).__name__)

@@ -17,11 +17,11 @@ from codex.core.events import Event, Kind
 from codex.core.paths import Workspace
 from codex.sessionlog import annotations
 from codex.sessionlog.annotations import Annotation
-from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor, only_one
+from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor
 from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.ingest import Ingested, Ingestion
-from codex.sessionlog.locks import SessionLock
+from codex.sessionlog.locks import SessionLock, only_one
 from codex.sessionlog.lookup import Hit, Lookup, SessionInfo
 from codex.sessionlog.purge import Purged, purge
 from codex.sessionlog.query import EventTable

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex.sessionlog import annotations, rollup
+from codex.core.errors import WorkspaceError
+from codex.sessionlog import annotations, quarantine, rollup
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog.compactor import Compactor, damaged_part, only_one
+from codex.sessionlog.compactor import Compactor, damaged_part
+from codex.sessionlog.failures import compacting, reading
 from codex.sessionlog.frames import parse
-from codex.sessionlog.locks import is_locked
-from codex.sessionlog.manifest import Part
+from codex.sessionlog.locks import held, is_locked, nobody_begins, only_one
+from codex.sessionlog.manifest import Part, StoredFile
 from codex.sessionlog.parts import rows_of, workbench, write_day
 from codex.sessionlog.query import EventTable, add_live, connect_parts
 from codex.sessionlog.reader import LogReader
 from codex.sessionlog.store import Store
+from codex.sessionlog.writer import cannot_write
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,19 +36,22 @@ class Purged:
         events: theirs.
         freed: bytes that the log is smaller by; 0 when nothing was removed yet.
         held: sessions of what was said of removed events that stay, for they stand in a segment that a process writes to.
+        quarantined: files in `quarantine/` with what was damaged once; they stay as they are, and may hold text of what was removed.
     """
 
     sessions: int
     events: int
     freed: int = 0
     held: int = 0
+    quarantined: int = 0
 
 
 def purge(folder: Path, before: float, *, dry_run: bool = False) -> Purged:
     """Remove the sessions whose last event is older than `before`, and the annotations of events that are not there any more.
 
-    What stands in a segment that somebody writes to stays, whatever its age. The text of what is removed is gone from the
-    disk when this returns, and its words from the text index, which is made anew; a reader that began before may have to begin anew.
+    What stands in a segment that somebody writes to stays, whatever its age, and so does a session that somebody goes on with
+    meanwhile. The text of what is removed is gone from the disk when this returns, but for copies in `quarantine/`, which are
+    counted; and so are its words from the text index, which is made anew. A reader that began before may have to begin anew.
 
     Args:
         folder: the log's.
@@ -58,21 +65,47 @@ def purge(folder: Path, before: float, *, dry_run: bool = False) -> Purged:
     if not folder.is_dir():
         return Purged(0, 0)
     if dry_run:
-        store = Store(folder)
-        store.refresh()
-        old, held = _select_old(store, before, _growing(folder / "segments"))
-        return Purged(len(old), sum(old.values()), held=held)
-    with only_one(folder):
-        return _purge(folder, before)
+        return _count(folder, before)
+    try:
+        with only_one(folder), compacting(folder):
+            try:
+                return _purge(folder, before)
+            finally:
+                shutil.rmtree(folder / "scratch", ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _count(folder: Path, before: float) -> Purged:
+    """What would go, without a lock: whoever compacts meanwhile may remove what is being read."""
+    store = Store(folder)
+    while True:
+        manifest = store.refresh()
+        try:
+            with reading(folder):
+                old, bound = _select_old(store, before, _growing(folder / "segments"))
+            return Purged(len(old), sum(old.values()), held=bound, quarantined=_quarantined(folder))
+        except WorkspaceError:
+            if store.refresh() is manifest:
+                raise
+
+
+def _quarantined(folder: Path) -> int:
+    return sum(not path.name.startswith(quarantine.LOST) for path in (folder / quarantine.NAME).glob("*"))
 
 
 def _growing(segments: Path) -> set[str]:
     """The sessions that have events in a segment that somebody writes to."""
     found: set[str] = set()
     for path in LogReader(segments).paths():
-        with open(path, "rb") as file:
-            if is_locked(file.fileno()):
-                found |= {good.event.session for good in parse(path.name, file.read()).good}
+        try:
+            with open(path, "rb") as file:
+                if is_locked(file.fileno()):
+                    found |= {good.event.session for good in parse(path.name, file.read()).good}
+        except FileNotFoundError:  # compacted meanwhile, so nobody writes to it
+            continue
+        except OSError as error:
+            raise manifests.cannot_read(segments, error) from error
     return found
 
 
@@ -93,8 +126,8 @@ def _select_old(store: Store, before: float, staying: Collection[str]) -> tuple[
         )
         question = "select id, events from sessions where id in (select id from old union all select id from said)"
         found: dict[str, int] = dict(connection.execute(question).fetchall())
-    held = found.keys() & set(staying)
-    return {name: events for name, events in found.items() if name not in held}, len(held)
+    bound = found.keys() & set(staying)
+    return {name: events for name, events in found.items() if name not in bound}, len(bound)
 
 
 def _purge(folder: Path, before: float) -> Purged:
@@ -104,25 +137,42 @@ def _purge(folder: Path, before: float) -> Purged:
     store.refresh()
     if store.damaged:
         raise damaged_part(store.damaged[0])
-    old, held = _select_old(store, before, {each.id for each in store.live.summaries()})
-    if not old:
-        return Purged(0, 0, held=held)
     size = sum(part.size for part in compactor.manifest.parts)
+    staying = {each.id for each in store.live.summaries()}
+    while True:
+        old, bound = _select_old(store, before, staying)
+        if not old:
+            return Purged(0, 0, held=bound, quarantined=_quarantined(folder))
+        parts, sessions = _rewritten(compactor, store, old)
+        with nobody_begins(folder / "locks"):
+            back = _continued(store, old)
+            if not back:
+                compactor.forget_text()  # it keeps the words of what is only deleted from it, and must not outlive the parts that it is of
+                compactor.publish(parts=parts, sessions=sessions)
+                break
+        staying |= back
+    compactor.bring_text_up_to_date()
+    compactor.remove_retired()
+    freed = size - sum(part.size for part in compactor.manifest.parts)
+    return Purged(len(old), sum(old.values()), freed, bound, _quarantined(folder))
+
+
+def _rewritten(compactor: Compactor, store: Store, old: Collection[str]) -> tuple[tuple[Part, ...], StoredFile]:
+    """The parts and the rollup without the sessions `old`, not yet published."""
+    folder = compactor.folder
     with workbench(folder / "scratch") as connection:
         (folder / "scratch").mkdir(exist_ok=True)
         connection.execute("create temp table old as select unnest(?::varchar[]) as id", [list(old)])
         parts = [_without_old(connection, folder, part) for part in compactor.manifest.parts]
         kept = f"(select {', '.join(rollup.TYPES)} from {store.rollup()} where id not in (select id from old))"
         sessions = compactor.write_rollup(connection, kept)
-    # The index keeps the words of what is only deleted from it.
-    left = tuple(part.model_copy(update={"indexed": False}) for part in parts if part is not None)
-    compactor.publish(parts=left, sessions=sessions)
-    compactor.text.remove()
-    compactor.bring_text_up_to_date()
-    compactor.publish()  # what was retired may go once a MANIFEST calls it so from the beginning
-    compactor.remove_retired()
-    freed = size - sum(part.size for part in compactor.manifest.parts)
-    return Purged(len(old), sum(old.values()), freed, held)
+    return tuple(part.model_copy(update={"indexed": False}) for part in parts if part is not None), sessions
+
+
+def _continued(store: Store, old: Collection[str]) -> set[str]:
+    """Those of `old` that somebody goes on with since they were chosen."""
+    store.refresh()
+    return held(store.folder / "locks", old) | {each.id for each in store.live.summaries() if each.id in old}
 
 
 def _without_old(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> Part | None:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import shutil
-import struct
-import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from codex.core.errors import WorkspaceError
-from codex.sessionlog.failures import has_no_room, is_tantivy, plainly
+from codex.sessionlog.failures import has_no_room, is_locked_out, is_refused, is_tantivy, plainly
 from codex.sessionlog.manifest import Part
 from codex.sessionlog.parts import rows_of, workbench
 from codex.sessionlog.selection import Selection
+from codex.sessionlog.text_files import files_of, opened, sums_up
 
 if TYPE_CHECKING:
     import tantivy
@@ -33,8 +31,6 @@ FOLDER: Final = "text-1"  # another number when the fields change: then the inde
 TOKENIZER: Final = "words"
 WRITER_BYTES: Final = 100_000_000
 FETCH_ROWS: Final = 10_000
-_ENDINGS: Final = ("idx", "pos", "term", "store", "fast", "fieldnorm")
-_MAGIC: Final = 1337
 COLUMNS: Final = "session, seq, day, role, kind, tool, model, content"
 _WORD = re.compile(r"\w+")
 
@@ -100,7 +96,11 @@ class Writing:
 
     def __init__(self, folder: Path, writer: Any) -> None:
         self._folder = folder
-        self._writer = writer
+        self._writer: Any = writer
+
+    def let_go(self) -> None:
+        """Give up the writer: then what was not committed is forgotten, and its lock free, though an error's traceback holds us."""
+        self._writer = None
 
     def add(self, part: Part) -> None:
         """Add a part's rows, in the place of any that stand under its name."""
@@ -123,6 +123,7 @@ class TextIndex:
         self._folder = folder
         self._path = folder / FOLDER
         self._index: Any = None
+        self._reloads = True
         self._as_of: object = None
 
     def exists(self) -> bool:
@@ -130,17 +131,23 @@ class TextIndex:
         return (self._path / "meta.json").is_file()
 
     def damage(self) -> str | None:
-        """What is wrong with its files by tantivy's own sums, read whole; None when nothing is."""
+        """What is wrong with its files by tantivy's own sums, read whole; None when nothing is.
+
+        Raises:
+            WorkspaceError: they may not be read.
+        """
         try:
             segments = json.loads((self._path / "meta.json").read_bytes())["segments"]
             managed = set(json.loads((self._path / ".managed.json").read_bytes()))
-            for name in (name for segment in segments for name in _files_of(segment)):
-                if name not in managed or not _sums_up(self._path / name):
+            for name in (name for segment in segments for name in files_of(segment)):
+                if name not in managed or not sums_up(self._path / name):
                     return f"{name!r} is not what was written"
             with self.in_words():
-                _register(tantivy_index(self._path))
+                self._opened()
         except IndexDamaged as error:
             return error.problems[0].what
+        except PermissionError as error:
+            raise self._said(error) from error
         except OSError as error:
             return f"{Path(str(error.filename)).name!r} cannot be read ({error.strerror or error})"
         except (ValueError, KeyError, TypeError):
@@ -153,7 +160,7 @@ class TextIndex:
 
         Raises:
             IndexDamaged: it cannot read its files, or reads nonsense.
-            WorkspaceError: the disk is full.
+            WorkspaceError: the disk is full, or it may not read or write its files.
         """
         try:
             yield
@@ -164,9 +171,15 @@ class TextIndex:
             raise self._said(error) from error
 
     def remove(self) -> None:
-        """Remove it; the compactor makes it anew from the parts."""
+        """Remove it; the compactor makes it anew from the parts.
+
+        Raises:
+            WorkspaceError: something of it is still there.
+        """
         shutil.rmtree(self._path, ignore_errors=True)
         self._index = None
+        if left := [path for path in self._path.glob("*") if path.suffix != ".lock"]:  # a reader may just be making its lock
+            raise self._said(OSError(f"{left[0].name!r} cannot be removed"))
 
     @contextmanager
     def writing(self) -> Generator[Writing]:
@@ -182,13 +195,14 @@ class TextIndex:
         with self.in_words():
             index = _register(tantivy.Index(make_schema(), path=str(self._path), reuse=True))
             writer = index.writer(heap_size=WRITER_BYTES, num_threads=1)
+            writing = Writing(self._folder, writer)
             try:
-                yield Writing(self._folder, writer)
-            except BaseException:
-                _roll_back(writer)
-                raise
-            writer.commit()
-            writer.wait_merging_threads()
+                yield writing
+                writer.commit()
+                writer.wait_merging_threads()
+            finally:
+                writing.let_go()
+                del writer
 
     def open(self, as_of: object = None) -> tantivy.Index:
         """The index, as it was committed last.
@@ -197,12 +211,27 @@ class TextIndex:
             as_of: what it belongs to (a manifest); with the same object as before it is not looked for anew, for that takes long.
         """
         with self.in_words():
-            if self._index is None:
-                self._index = _register(tantivy_index(self._path))
-            if as_of is None or as_of is not self._as_of:
-                self._index.reload()
+            if self._index is None or as_of is None or as_of is not self._as_of:
+                self._index = self._renewed()
                 self._as_of = as_of
             return self._index
+
+    def _renewed(self) -> Any:
+        if self._index is not None and self._reloads:
+            try:
+                self._index.reload()
+                return self._index
+            except ValueError as error:
+                if not is_locked_out(error):
+                    raise
+        return self._opened()
+
+    def _opened(self) -> Any:
+        try:
+            index, self._reloads = opened(self._path)
+        except OSError as error:
+            raise self._said(error) from error
+        return _register(index)
 
     def _said(self, error: BaseException) -> WorkspaceError:
         if has_no_room(error):
@@ -211,53 +240,17 @@ class TextIndex:
                 "expected a disk with room for it",
                 "Free some room; nothing is lost, and what it lacks is found all the same.",
             )
+        if isinstance(error, OSError) or is_refused(error):
+            return WorkspaceError(
+                f"the text index {str(self._path)!r} cannot be used ({plainly(error)})",
+                "expected files that you may read and, to change them, write",
+                "Make them so, or name another workspace: `--workspace DIR`; nothing says that the index is damaged.",
+            )
         return IndexDamaged(
             f"the text index {str(self._path)!r} cannot be read ({plainly(error)})",
             "expected the index that compaction keeps",
             "Have it made anew: `codex-ml logs doctor --repair`.",
         )
-
-
-def tantivy_index(path: Path) -> Any:
-    """The index in a folder, opened."""
-    import tantivy
-
-    return tantivy.Index.open(str(path))
-
-
-def _roll_back(writer: Any) -> None:
-    """Forget what was not committed; what is wrong already is said by the error that led here."""
-    try:
-        writer.rollback()
-    except BaseException as error:
-        if not is_tantivy(error):
-            raise
-
-
-def _files_of(segment: dict[str, Any]) -> Iterator[str]:
-    """The names of a segment's files, as meta.json describes it."""
-    stem = segment["segment_id"].replace("-", "")
-    yield from (f"{stem}.{ending}" for ending in _ENDINGS)
-    if segment["deletes"] is not None:
-        yield f"{stem}.{segment['deletes']['opstamp']}.del"
-
-
-def _sums_up(path: Path) -> bool:
-    """Whether a file of tantivy's has the CRC32 that it ends with: content, JSON with the sum, the JSON's length, 1337."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - 8, 0))
-        length, magic = struct.unpack("<II", file.read(8).rjust(8, b"\0"))
-        left = size - 8 - length
-        if magic != _MAGIC or left < 0:
-            return False
-        file.seek(left)
-        wanted = json.loads(file.read(length))["crc"]
-        file.seek(0)
-        crc = 0
-        while left and (chunk := file.read(min(left, 2**20))):
-            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-        return crc == wanted
 
 
 class TextInMemory:
@@ -337,12 +330,17 @@ def _ordinal(ts: float) -> int:
     return datetime.fromtimestamp(ts, UTC).date().toordinal()
 
 
-def look(index: tantivy.Index, query: tantivy.Query, limit: int, offset: int = 0) -> list[Found]:
-    """The best `limit` events after the first `offset`, the best first."""
-    searcher = index.searcher()
-    found: list[Found] = []
-    for score, address in searcher.search(query, limit, count=False, offset=offset).hits:
-        document: Any = searcher.doc(address)
-        day = date.fromordinal(document.get_first("day")).isoformat()
-        found.append(Found(float(score), document.get_first("session"), document.get_first("seq"), day))
-    return found
+def look(index: tantivy.Index, query: tantivy.Query, limit: int) -> list[Found]:
+    """The best `limit` events, the best first; one that stands there more than once counts once, and takes no other's place."""
+    searcher, asked = index.searcher(), limit
+    while True:
+        hits = searcher.search(query, asked, count=False).hits
+        found: dict[tuple[str, int], Found] = {}
+        for score, address in hits:
+            document: Any = searcher.doc(address)
+            day = date.fromordinal(document.get_first("day")).isoformat()
+            each = Found(float(score), document.get_first("session"), document.get_first("seq"), day)
+            found.setdefault((each.session, each.seq), each)
+        if len(found) >= limit or len(hits) < asked:
+            return list(found.values())[:limit]
+        asked *= 2

@@ -204,12 +204,21 @@ def test_purge_with_yes_removes_what_is_old_and_only_once(cli: Cli, aged: Sessio
         "events": 3,
         "freed_bytes": 0,
         "held_sessions": 0,
+        "quarantined_files": 0,
     }
     found = cli("logs", "purge", "--older-than", "90d", "--yes", "--json").json
     assert (found["sessions"], found["events"]) == (1, 3)
     assert [info.id for info in aged.sessions()] == ["new"]
     again = cli("logs", "purge", "--older-than", "90d", "--yes")
     assert again.out.startswith("No session was last written before ")
+
+
+def test_purge_says_that_copies_of_damaged_data_stay(cli: Cli, aged: SessionLog) -> None:
+    (aged.folder / "quarantine").mkdir()
+    (aged.folder / "quarantine" / "2026.v2.ndjson.json").write_text('{"frames": []}')
+    for flags in ("--dry-run", "--yes", "--yes"):
+        said = cli("logs", "purge", "--older-than", "90d", flags).out
+        assert "quarantine/ has 1 file of what was once damaged" in said and "delete what you do not need" in said
 
 
 def test_purge_of_no_log_makes_none(cli: Cli, surroundings: Workspace) -> None:
@@ -228,7 +237,7 @@ def test_compact_says_what_it_did_and_that_there_is_nothing_left(cli: Cli) -> No
 
 
 def test_compact_with_another_at_it_says_to_wait(cli: Cli, log: SessionLog) -> None:
-    from codex.sessionlog.compactor import only_one
+    from codex.sessionlog.locks import only_one
 
     with only_one(log.folder):
         answer = cli("logs", "compact")

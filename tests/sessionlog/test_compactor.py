@@ -16,7 +16,8 @@ import pytest
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import CompactorBusy, Selection, SessionLog, compactor, frames, lookup, manifest
-from codex.sessionlog.compactor import Compactor, only_one
+from codex.sessionlog.compactor import Compactor
+from codex.sessionlog.locks import only_one
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codex.sessionlog import SessionBusy, SessionLog
-from codex.sessionlog.locks import SessionLock
+from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog
+from codex.sessionlog.locks import SessionLock, only_one
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -75,3 +75,30 @@ def test_lock_on_a_removed_file_counts_as_none(folder: Path, monkeypatch: pytest
     third.release()
     late.acquire()
     late.release()
+
+
+def test_session_called_like_the_compactor_is_one_like_any_other(log: SessionLog) -> None:
+    with log.session("chat", id="compactor") as session:
+        session.append("user", "hello")
+        assert log.compact().segments == 0
+        with pytest.raises(SessionBusy):
+            log.session("chat", id="compactor")
+        with only_one(log.folder):
+            session.close()
+            with pytest.raises(CompactorBusy), only_one(log.folder):
+                pass
+
+
+def test_lock_of_the_compactor_on_a_removed_file_counts_as_none(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    real_flock = fcntl.flock
+
+    def race(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real_flock)
+        (log.folder / "locks" / "compactor.lock").unlink()
+        real_flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", race)
+    with only_one(log.folder), pytest.raises(CompactorBusy), only_one(log.folder):
+        pass

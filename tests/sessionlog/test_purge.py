@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codex.core import clock
+from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import SessionLog
+from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, manifest
+from codex.sessionlog import purge as purging
+from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine
+from codex.sessionlog.locks import SessionLock, only_one
+from codex.sessionlog.text import TextIndex
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 
@@ -143,3 +152,166 @@ def test_what_a_clock_that_ran_ahead_compacted_is_gone_too(log: SessionLog, monk
     assert holding(log.folder / "segments", b"xylophone")
     assert log.purge(real() + 1).sessions == 1
     assert not holding(log.folder, b"xylophone")
+
+
+class Killed(BaseException):
+    """What nobody catches, as a process that is killed does not."""
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Die before publishing a MANIFEST or removing the text index for the time that `step` says, from 0."""
+    left = [step]
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return real(*arguments, **named)
+
+        return run
+
+    monkeypatch.setattr(TextIndex, "remove", dying(TextIndex.remove))
+    monkeypatch.setattr(manifest, "publish", dying(manifest.publish))
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["some", "all"])
+def test_purge_that_is_killed_at_any_step_leaves_nothing_for_good(folder: Path, monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
+    for session, words in (("old", ["xylophone"]), ("young", [] if everything else [f"weather {'word ' * n}" for n in range(12)])):
+        talk(folder / "log", session, *words)
+    log = SessionLog(folder / "log")
+    log.compact()
+    before = clock.now() if everything else log.events("young")[0].ts
+    for step in range(2, 100):  # before that it compacts
+        shutil.copytree(folder / "log", folder / f"{step}")
+        killed = SessionLog(folder / f"{step}")
+        with monkeypatch.context() as patching:
+            kill_at(step, patching)
+            try:
+                killed.purge(before)
+            except Killed:
+                pass
+            else:
+                break
+        SessionLog(killed.folder).compact()
+        assert examine(killed.folder).ok, step
+        assert everything or len(SessionLog(killed.folder).search("weather", limit=10)) == 10, step
+        SessionLog(killed.folder).purge(before)
+        assert not holding(killed.folder, b"xylophone"), step
+        index = TextIndex(killed.folder)
+        assert not index.exists() if everything else index.open().searcher().num_docs == 12, step
+    assert step > 4
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Have something happen once, after a purge has chosen what goes and before it is gone."""
+    real, left = Compactor.write_rollup, [happens]
+
+    def write(self: Compactor, *arguments: Any) -> Any:
+        if left:
+            left.pop()()
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Compactor, "write_rollup", write)
+
+
+def test_session_that_is_continued_meanwhile_stays_whole(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("old", "coming-back", "held"):
+        talk(log.folder, name, "long ago")
+    log.annotate("coming-back", 1, rating=1)
+    log.close()
+    log.compact()
+    before = clock.now()
+    holder = SessionLock(log.folder / "locks", "held")  # as one has who is about to go on with it
+
+    def come_back() -> None:
+        talk(log.folder, "coming-back", "here again")
+        holder.acquire()
+
+    meanwhile(monkeypatch, come_back)
+    assert (log.purge(before).sessions, holder.release()) == (1, None)
+    assert [event.content for event in log.events("coming-back") if event.role == "user"] == ["long ago", "here again"]
+    assert log.annotations("coming-back")[1].rating == 1
+    assert {info.id for info in log.sessions() if info.kind == "chat"} == {"coming-back", "held"}
+    assert log.search("again") and log.check().ok and examine(log.folder).ok
+
+
+def test_session_is_not_continued_in_the_moment_of_its_removal(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(log.folder, "old", "long ago")
+    real, asked = manifest.publish, list[str]()
+
+    def publish(folder: Path, wanted: manifest.Manifest) -> manifest.Manifest:
+        if not wanted.parts and not asked:  # that is the one without it
+            with pytest.raises(SessionBusy, match="a purge that removes old sessions"):
+                SessionLog(log.folder).session("chat", id="old")
+            asked.append("old")
+        return real(folder, wanted)
+
+    log.compact()
+    monkeypatch.setattr(manifest, "publish", publish)
+    assert (log.purge(clock.now()).sessions, asked) == (1, ["old"])
+    with log.session("chat", id="old") as session:
+        assert session.append("user", "anew").seq == 1
+
+
+def test_dry_run_of_which_a_segment_goes_meanwhile_counts_all_the_same(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(log.folder, "old", "long ago")
+    listed = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        yield from [*listed(path), *([path / "2026-gone.v2.ndjson"] if path.name == "segments" else [])]
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert log.purge(clock.now(), dry_run=True).sessions == 1
+
+
+def test_dry_run_whose_parts_go_meanwhile_counts_all_the_same(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(log.folder, "old", "long ago")
+    log.compact()
+    young = clock.now()
+    talk(log.folder, "young", "just now")
+    real = purging.connect_parts
+
+    def connect(store: Any) -> Any:
+        connection = real(store)
+        monkeypatch.setattr(purging, "connect_parts", real)
+        assert SessionLog(log.folder).purge(young).sessions == 1
+        return connection
+
+    monkeypatch.setattr(purging, "connect_parts", connect)
+    assert log.purge(clock.now(), dry_run=True).sessions == 1
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["young part that looks touched", "old part that does not"])
+def test_purge_of_a_damaged_log_is_refused_and_changes_nothing(log: SessionLog, hidden: bool) -> None:
+    write_segments(log.folder, some_events(10, sessions=1, days=1))
+    before = clock.now()
+    talk(log.folder, "young", "just now")
+    log.compact()
+    parts = sorted(Compactor(log.folder).manifest.parts, key=lambda part: part.day)
+    part = parts[0 if hidden else 1]
+    path = log.folder / part.name
+    path.write_bytes(b"Q" + path.read_bytes()[1:])  # DuckDB does not look at it
+    os.utime(path, ns=(part.modified, part.modified if hidden else 1))
+    with pytest.raises(WorkspaceError, match="is damaged"):
+        log.purge(before)
+    assert sorted(Compactor(log.folder).manifest.parts, key=lambda part: part.day) == parts
+
+
+def test_copies_in_quarantine_are_counted_for_they_stay(log: SessionLog) -> None:
+    talk(log.folder, "old", "the xylophone")
+    (path,) = log.folder.glob("segments/*")
+    path.write_bytes(path.read_bytes().replace(b"the xylo", b"eht xylo"))
+    log.compact()
+    assert log.purge(clock.now(), dry_run=True).quarantined == log.purge(clock.now()).quarantined == 1
+    (log.folder / "quarantine" / "lost-events.5b0c.json").write_text("{}")  # says how many, not which
+    assert log.purge(clock.now()).quarantined == 1
+
+
+def test_purge_beside_a_compactor_is_refused_and_leaves_its_files(log: SessionLog) -> None:
+    talk(log.folder, "old", "long ago")
+    with only_one(log.folder):
+        (log.folder / "scratch").mkdir()
+        with pytest.raises(CompactorBusy):
+            log.purge(clock.now())
+        assert (log.folder / "scratch").is_dir()

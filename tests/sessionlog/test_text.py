@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from codex.core.events import Event
 from codex.sessionlog import SessionLog
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine, repair
-from codex.sessionlog.text import TextIndex
+from codex.sessionlog.text import IndexDamaged, TextIndex
+from tests.sessionlog.conftest import ROOT
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
 FILES = ("meta.json", ".managed.json", "*.idx", "*.term", "*.store", "*.fieldnorm", "*.fast", "*.pos")
@@ -156,3 +160,94 @@ def test_part_that_changed_under_its_old_time_is_said_in_words(compacted: Sessio
 
 def test_search_for_none_finds_none(compacted: SessionLog) -> None:
     assert compacted.search("verdict", limit=0) == []
+
+
+def test_event_that_stands_in_the_index_twice_takes_no_other_ones_place(compacted: SessionLog) -> None:
+    right = found(compacted)
+    (part,) = Compactor(compacted.folder).manifest.parts
+    index = TextIndex(compacted.folder)
+    with index.writing() as writing:
+        for copy in range(3):
+            (compacted.folder / f"{copy}.parquet").write_bytes((compacted.folder / part.name).read_bytes())
+            writing.add(part.model_copy(update={"name": f"{copy}.parquet"}))
+    for limit in (1, 5, len(right) - 1, len(right), 500):
+        assert len({(hit.event.session, hit.event.seq) for hit in compacted.search("verdict", limit=limit)}) == min(limit, len(right))
+
+
+READ = """
+import subprocess, sys
+from pathlib import Path
+from codex.core.errors import WorkspaceError
+from codex.sessionlog import SessionLog
+from codex.sessionlog.doctor import examine
+from codex.sessionlog.text import IndexDamaged, TextIndex
+folder = Path(sys.argv[1])
+log, late = SessionLog(folder), SessionLog(folder)
+assert late.search("verdict")
+for command in ("--bind {0} {0}", "-o remount,ro,bind {0}"):
+    subprocess.run(["mount", *command.format(folder).split()], check=True)
+late._lookup._disk._as_of = None  # as after a compaction
+found = {(hit.event.session, hit.event.seq) for hit in log.search("verdict", limit=500)}
+assert found == {(hit.event.session, hit.event.seq) for hit in late.search("verdict", limit=500)}
+try:
+    with TextIndex(folder).writing():
+        pass
+except WorkspaceError as error:
+    assert type(error) is WorkspaceError, error
+    print(len(found), examine(folder).findings, TextIndex(folder).damage(), str(error).partition(".")[2])
+"""
+
+
+def test_index_in_a_folder_that_may_only_be_read_is_searched_and_not_called_damaged(compacted: SessionLog, tmp_path: Path) -> None:
+    right = found(compacted)
+    shutil.copytree(compacted.folder, tmp_path / "log")
+    (tmp_path / "temporary").mkdir()
+    prefix = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", READ, str(tmp_path / "log")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{len(right)} () None") and "nothing says that the index is damaged" in done.stdout
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_index_that_may_not_be_read_is_not_called_damaged(compacted: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", "meta.json")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read everything
+    with pytest.raises(WorkspaceError, match=r"cannot be used .*Permission denied") as caught:
+        TextIndex(compacted.folder).damage()
+    assert not isinstance(caught.value, IndexDamaged)
+
+
+def test_index_that_cannot_be_removed_is_said(compacted: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(WorkspaceError, match="cannot be removed"):
+        TextIndex(compacted.folder).remove()
+
+
+def test_changes_that_end_with_an_error_are_forgotten_and_others_go_on(compacted: SessionLog) -> None:
+    (part,) = Compactor(compacted.folder).manifest.parts
+    index = TextIndex(compacted.folder)
+    count = index.open().searcher().num_docs
+    with pytest.raises(ZeroDivisionError) as kept, index.writing() as writing:  # who keeps an error keeps its frames and what is in them
+        writing.add(part.model_copy(update={"day": "2026-11-24"}))
+        _ = 1 / 0
+    with index.writing() as writing:
+        writing.add(part)
+    assert index.open().searcher().num_docs == count and kept.value.__traceback__
+
+
+def test_damaged_list_of_removed_rows_is_named(log: SessionLog) -> None:
+    write_segments(log.folder, some_events(60, days=2))
+    log.compact()
+    with TextIndex(log.folder).writing() as writing:  # only one of two: its rows are removed from where both are
+        writing.add(Compactor(log.folder).manifest.parts[0])
+    (path,) = (log.folder / "text-1").glob("*.del")
+    assert TextIndex(log.folder).damage() is None
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    assert TextIndex(log.folder).damage() == f"{path.name!r} is not what was written"
