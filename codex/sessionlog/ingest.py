@@ -12,6 +12,7 @@ does not. What comes in is numbered on without gaps, so that a gap in the log is
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -113,7 +114,15 @@ class Ingestion:
         check_id(event.session)
         fields = {"content": event.content, "attributes": event.attributes, "redacted": event.redacted}
         cleaned = without_secrets(fields, self._redactor)
-        return event if cleaned is fields else event.model_copy(update=cleaned)
+        clean = event if cleaned is fields else event.model_copy(update=cleaned)
+        wrong = annotations.misfit(clean)
+        if wrong is not None:
+            raise UserError(
+                f"`{wrong.name}` of annotation {event.seq} of session {event.session!r} is {reprlib.repr(wrong.value)}",
+                f"{wrong.expected}, so nothing was imported",
+                "Correct it, or leave the event out.",
+            )
+        return clean
 
     def _add(self, waiting: _Waiting, session: str) -> None:
         """Write one session under the first name that is its own."""
