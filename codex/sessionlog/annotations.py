@@ -8,27 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 from codex.core.errors import UserError
+from codex.core.events import Event
 
 KIND: Final = "annotation"
 RATINGS: Final = (-1, 0, 1)
 
 VIEW: Final = f"""
-    select attributes->>'$.about.session' as session,
-        (attributes->>'$.about.seq')::bigint as seq,
-        arg_max((attributes->>'$.rating')::integer, (time, events.session, events.seq))
-            filter ((attributes->>'$.rating') is not null) as rating,
-        arg_max(attributes->>'$.note', (time, events.session, events.seq)) filter ((attributes->>'$.note') is not null) as note,
-        arg_max(attributes->>'$.edit', (time, events.session, events.seq)) filter ((attributes->>'$.edit') is not null) as edit,
-        max(time) as time,
-        max(time) filter ((attributes->>'$.rating') is not null) as rated
-    from events
-    where kind = '{KIND}' and (attributes->'$.about') is not null
+    select about as session, number as seq,
+        arg_max(rating, written) filter (rating is not null) as rating,
+        arg_max(note, written) filter (note is not null) as note,
+        arg_max(edit, written) filter (edit is not null) as edit,
+        max(written.time) as time,
+        max(written.time) filter (rating is not null) as rated
+    from (
+        select attributes->>'$.about.session' as about,
+            try_cast(regexp_extract(attributes->>'$.about.seq', '^[0-9]+$') as bigint) as number,
+            case attributes->>'$.rating' when '1' then 1 when '0' then 0 when '-1' then -1 end as rating,
+            attributes->>'$.note' as note,
+            attributes->>'$.edit' as edit,
+            {{'time': time, 'session': events.session, 'seq': events.seq}} as written
+        from events
+        where kind = '{KIND}' and (attributes->'$.about') is not null
+    )
+    where about is not null and number is not null
     group by 1, 2
 """
-"""SQL over `events`: one row for each event that something was said of."""
+"""SQL over `events`: one row for each event that something was said of. What is no number or no rating counts as not said."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,33 @@ class Annotation:
         said = {"rating": self.rating, "note": self.note, "edit": self.edit}
         about = {"session": self.session, "seq": self.seq}
         return {"about": about, **{name: value for name, value in said.items() if value is not None}}
+
+
+class Misfit(NamedTuple):
+    """What is wrong with an annotation that comes in: which attribute, its value, and what was expected."""
+
+    name: str
+    value: Any
+    expected: str
+
+
+def misfit(event: Event) -> Misfit | None:
+    """The first thing for which an import would not take `event` as an annotation; None also when it says nothing of an event."""
+    if event.kind != KIND or event.attributes.get("about") is None:
+        return None
+    if not isinstance(event.attributes["about"], dict):
+        return Misfit("about", event.attributes["about"], 'expected {"session": its id, "seq": its number}')
+    about, said = cast("dict[str, Any]", event.attributes["about"]), event.attributes
+    if not isinstance(about.get("session"), str):
+        return Misfit("about.session", about.get("session"), "expected the id of a session")
+    if type(about.get("seq")) is not int or not 0 <= about["seq"] <= 2**53:
+        return Misfit("about.seq", about.get("seq"), "expected the number of an event, 0 to 2^53")
+    if said.get("rating") is not None and (type(said["rating"]) is not int or said["rating"] not in RATINGS):
+        return Misfit("rating", said["rating"], "expected 1 (good), -1 (bad) or 0 (neither)")
+    for name in ("note", "edit"):
+        if not isinstance(said.get(name), str | None):
+            return Misfit(name, said[name], "expected text")
+    return None
 
 
 def check(annotation: Annotation, found: Sequence[int]) -> None:

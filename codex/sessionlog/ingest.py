@@ -12,12 +12,13 @@ does not. What comes in is numbered on without gaps, so that a gap in the log is
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from codex.core import clock
 from codex.core.errors import UserError, WorkspaceError
@@ -25,6 +26,7 @@ from codex.core.events import Event
 from codex.sessionlog import annotations
 from codex.sessionlog.frames import decode, encode
 from codex.sessionlog.locks import SessionLock
+from codex.sessionlog.places import Another, Held, Placed, Row
 from codex.sessionlog.redaction import Redactor
 from codex.sessionlog.session import MAX_ID, check_id, without_secrets
 from codex.sessionlog.store import Store
@@ -49,27 +51,6 @@ class Ingested:
     added: int
     skipped: int
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-class _Another(Exception):
-    """What comes in is not the session that the log holds under this name."""
-
-
-class _Row(NamedTuple):
-    """An event in the temporary file, without its frame; `origin` is the number that it had before any import."""
-
-    id: int
-    seq: int
-    origin: int
-    print: bytes
-
-
-class _Placed(NamedTuple):
-    """Where an event of the temporary file belongs; `known` when it is there already."""
-
-    row: _Row
-    seq: int
-    known: bool
 
 
 class Ingestion:
@@ -113,7 +94,15 @@ class Ingestion:
         check_id(event.session)
         fields = {"content": event.content, "attributes": event.attributes, "redacted": event.redacted}
         cleaned = without_secrets(fields, self._redactor)
-        return event if cleaned is fields else event.model_copy(update=cleaned)
+        clean = event if cleaned is fields else event.model_copy(update=cleaned)
+        wrong = annotations.misfit(clean)
+        if wrong is not None:
+            raise UserError(
+                f"`{wrong.name}` of annotation {event.seq} of session {event.session!r} is {reprlib.repr(wrong.value)}",
+                f"{wrong.expected}, so nothing was imported",
+                "Correct it, or leave the event out.",
+            )
+        return clean
 
     def _add(self, waiting: _Waiting, session: str) -> None:
         """Write one session under the first name that is its own."""
@@ -124,7 +113,7 @@ class Ingestion:
                 held = self._held(name)
                 try:
                     deque(held.places(waiting.rows(session), whole=name != session), maxlen=0)
-                except _Another:
+                except Another:
                     continue
                 for placed in held.places(waiting.rows(session), whole=name != session):
                     self._counts[placed.known] += 1
@@ -135,83 +124,28 @@ class Ingestion:
             finally:
                 lock.release()
 
-    def _held(self, name: str) -> _Held:
+    def _held(self, name: str) -> Held:
         """What the log holds under a name, each event by its number and what it says, less what is called a secret today."""
-        held = _Held()
+        held = Held()
         for event in self._store.events(name):
-            held.add(event.seq, _origin(event), _print(event, self._redactor.redact(event.content)[0]))
+            held.add(Row(-1, event.seq, _origin(event), _print(event, self._redactor.redact(event.content)[0])))
         return held
 
-    def _write(self, waiting: _Waiting, session: str, name: str, placed: _Placed) -> None:
+    def _write(self, waiting: _Waiting, session: str, name: str, placed: Placed) -> None:
         moved = name != session or placed.seq != placed.row.seq
         if moved:
             waiting.moved(session, placed.row.seq, name, placed.seq)
         if placed.known:
             return
         frame, about = waiting.frame(placed.row.id)
-        if moved or about:
+        if moved or placed.anew or about:
             event = _read(frame)
             kept: dict[str, Any] = {"session_id": session} if name != session else {}
-            if placed.seq != placed.row.seq:
+            if placed.anew:
                 kept["seq"] = placed.row.seq
             attributes = _about(event.attributes, waiting) if about else event.attributes
             frame = encode(event.model_copy(update={"session": name, "seq": placed.seq, "attributes": _keeping(attributes, kept)}))
         self._writer.write(frame)
-
-
-@dataclass
-class _Held:
-    """What a log holds of a session.
-
-    Args:
-        known: the number here of each event, by the number that it has, or that it had where it came from, and what it says.
-        origins: the numbers that its events had where they came from, which are theirs here unless they were numbered anew.
-        numbers: those that they have here.
-    """
-
-    known: dict[tuple[int, bytes], int] = field(default_factory=dict[tuple[int, bytes], int])
-    origins: set[int] = field(default_factory=set[int])
-    numbers: set[int] = field(default_factory=set[int])
-
-    def add(self, seq: int, origin: int, print: bytes) -> None:
-        """Take an event of the log."""
-        self.known[origin, print] = self.known[seq, print] = seq
-        self.origins.add(origin)
-        self.numbers.add(seq)
-
-    def places(self, rows: Iterable[_Row], *, whole: bool) -> Iterator[_Placed]:
-        """Where each of `rows`, in the order of their numbers, belongs.
-
-        Args:
-            rows: the events of one session.
-            whole: they belong here only if some of them are here already, or nothing is.
-
-        Raises:
-            _Another: they belong to another session.
-        """
-        met, before = not self.numbers, None
-        last, following = max(self.origins, default=-1), max(self.numbers, default=-1) + 1
-        for row in rows:
-            there = self.known.get((row.origin, row.print), self.known.get((row.seq, row.print)))
-            if there is not None:
-                met = True
-                yield _Placed(row, there, True)
-            elif before is not None and (before.row.seq, before.row.print) == (row.seq, row.print):
-                yield _Placed(row, before.seq, True)
-                continue
-            elif row.origin in self.origins:
-                raise _Another
-            elif row.origin > last:
-                before = _Placed(row, following, False)
-                following += 1
-                yield before
-            elif self.origins == self.numbers:  # it was lost here
-                before = _Placed(row, row.origin, False)
-                yield before
-            else:  # numbered anew, they have no room for one in between
-                raise _Another
-        if whole and not met:
-            raise _Another
 
 
 class _Waiting:
@@ -251,10 +185,10 @@ class _Waiting:
             )
         return [name for (name,) in self._connection.execute("select session from event group by session order by max(about), session")]
 
-    def rows(self, session: str) -> Iterator[_Row]:
+    def rows(self, session: str) -> Iterator[Row]:
         """The events of a session in the order of their numbers."""
         query = "select id, seq, origin, print from event where session = ? order by seq, id"
-        return map(_Row._make, self._connection.execute(query, [session]))
+        return map(Row._make, self._connection.execute(query, [session]))
 
     def frame(self, id: int) -> tuple[bytes, bool]:
         """An event's frame, and whether it says something of another event."""
@@ -289,13 +223,13 @@ def _print(event: Event, content: str) -> bytes:
     return blake2b(repr(said).encode(), digest_size=16).digest()
 
 
-def _origin(event: Event) -> int:
-    """The number that an event had before any import."""
+def _origin(event: Event) -> int | None:
+    """The number that an event had before an import numbered it anew; None when none did."""
     match event.attributes.get(KEPT):
         case {"seq": int(seq)} if 0 <= seq <= 2**53:
             return seq
         case _:
-            return event.seq
+            return None
 
 
 def _read(frame: bytes) -> Event:

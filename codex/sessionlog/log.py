@@ -208,6 +208,8 @@ class SessionLog:
                 stored = self._store.last_seqs(session)
                 reached = {name: max(reached.get(name, -1), stored.get(name, -1)) for name in reached | stored}
                 read = self._store.events
+                # One that ends before where we were was purged, and may have begun again under its id.
+                positions = {name: next_seq if reached.get(name, -1) + 1 >= next_seq else 0 for name, next_seq in positions.items()}
             changed = [name for name, last in reached.items() if last >= positions.get(name, 0)]
             new = {name: read(name, positions.get(name, 0)) for name in changed}
             positions |= {name: events[-1].seq + 1 for name, events in new.items() if events}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from codex.core import clock
 from codex.core.errors import UserError
 from codex.core.paths import Workspace
 from codex.sessionlog import SessionLog
@@ -61,6 +62,23 @@ def test_tail_that_follows_gives_what_was_compacted_between_two_looks(folder: Pa
     assert [word for _, _, word in seen if word] == ["two", "three", *(["four"] if only is None else []), "five", "that was all"]
     assert len(seen) == len(set(seen))
     assert [seq for session, seq, _ in seen if session == "talk"][:4] == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("only", [None, "default"])
+def test_tail_that_follows_gives_all_of_a_session_that_was_purged_and_begun_again(folder: Path, only: str | None) -> None:
+    def say(*words: str) -> None:
+        with SessionLog.open(folder) as writing, writing.session("chat", id="default") as said:
+            for word in words:
+                said.append("user", word)
+
+    say(*"abcdef")
+    following = SessionLog.open(folder).tail(only, follow=True, n=1, poll_seconds=0.001)
+    assert next(following).seq == 7
+    SessionLog.open(folder).purge(clock.now() + 1)
+    say("new", "and newer")
+    assert [next(following).content for _ in range(4)] == ["", "new", "and newer", ""]
+    say("last")
+    assert [(event.seq, event.content) for event in (next(following) for _ in range(3))] == [(4, ""), (5, "last"), (6, "")]
 
 
 def test_tail_that_follows_gives_what_comes_once_and_in_order(log: SessionLog) -> None:

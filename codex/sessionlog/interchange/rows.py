@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from codex.core.errors import DataError, Problem, UserError
 from codex.core.events import Event
+from codex.sessionlog import annotations
 from codex.sessionlog.ingest import KEPT
 from codex.sessionlog.session import check_id
 
@@ -140,7 +141,10 @@ def _validated(fields: dict[str, Any], bad: set[str], where: str, findings: Find
                 what = f"`{name}` is missing" if missing else f"`{name}` is {reprlib.repr(problem['input'])}"
                 findings.add(where, what, Unfit(expected, "Correct the row, or leave it out."))
         return None
-    return None if bad else event
+    wrong = annotations.misfit(event)
+    if wrong is not None:
+        findings.add(where, f"`{wrong.name}` is {reprlib.repr(wrong.value)}", Unfit(wrong.expected, "Correct the row, or leave it out."))
+    return None if bad or wrong else event
 
 
 def _plain(value: Any) -> Any:

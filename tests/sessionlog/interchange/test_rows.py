@@ -184,6 +184,13 @@ def test_missing_columns_are_named() -> None:
     assert problems({}) == ["`message` is missing", *(f"`{name}` is missing" for name in ("session", "seq", "ts", "role"))]
 
 
+def test_annotation_that_the_log_would_not_take_names_what_is_wrong() -> None:
+    row = {**ROW, "kind": "annotation", "attributes": {"about": {"session": "s", "seq": "abc"}, "rating": "great"}}
+    assert problems(row) == ["`about.seq` is 'abc'"]
+    assert problems({**row, "attributes": '{"about": {"session": "s", "seq": 0}, "rating": true}'}) == ["`rating` is True"]
+    assert read(**{**row, "kind": "chat"}).attributes == row["attributes"], "in another event these are anybody's attributes"
+
+
 def test_one_column_under_two_names_is_refused() -> None:
     assert problems({**ROW, "content": "else"}) == ["`content` is 'else'"]
     assert problems({**ROW, "session": "s"}) == ["`session` is 's'"]
