@@ -182,6 +182,7 @@ def test_purge_that_is_killed_at_any_step_leaves_nothing_for_good(folder: Path, 
     log = SessionLog(folder / "log")
     log.compact()
     before = clock.now() if everything else log.events("young")[0].ts
+    step = 0
     for step in range(2, 100):  # before that it compacts
         shutil.copytree(folder / "log", folder / f"{step}")
         killed = SessionLog(folder / f"{step}")
