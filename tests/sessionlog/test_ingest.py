@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from codex.core.errors import UserError
 from codex.core.events import Event
-from codex.sessionlog import Ingested, SessionLog
+from codex.sessionlog import Ingested, SessionLog, segment
 from tests.sessionlog.logs import write_segments
 
 FIRST = ["hi from A", "answer A"]
@@ -147,3 +148,38 @@ def test_annotations_follow_the_number_of_the_event_that_they_are_about(log: Ses
         log.ingest(event for event in other.scan() if event.kind == "annotation" or event.seq % 2)
     assert set(log.annotations("default")) == {1}
     assert log.events("default")[1].content == "a3"
+
+
+def test_what_the_first_import_kept_stays_whatever_logs_an_event_goes_through(log: SessionLog, tmp_path: Path) -> None:
+    """Under a third name and a third number, an event still says whose it was."""
+    told = talk(["q0", "a1", "q2", "a3"])
+    with SessionLog.open(tmp_path / "b") as second:
+        second.ingest(talk(FIRST, ts=900))
+        assert second.ingest(told[1::2]).renamed == {"default": "default-2"}
+        log.ingest(talk(["w", "x", "y", "z"], session="default-2", ts=900))
+        came = [event for event in second.events("default-2") if event.seq]
+        assert log.ingest(came).renamed == {"default-2": "default-2-2"}
+    (event,) = log.events("default-2-2")
+    assert (event.seq, event.content, event.attributes) == (0, "a3", {"imported": {"session_id": "default", "seq": 3}})
+
+
+def test_long_id_of_another_session_is_cut_to_make_room(log: SessionLog) -> None:
+    long = "x" * 150
+    log.ingest(talk(FIRST, session=long))
+    assert log.ingest(talk(SECOND, session=long)).renamed == {long: "x" * 148 + "-2"}
+    assert texts(log, "x" * 148 + "-2") == SECOND
+
+
+def test_what_was_added_is_synced_when_the_import_returns(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(segment, "datasync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    log.ingest(talk(FIRST))
+    (written,) = (log.folder / "segments").iterdir()
+    assert sizes[-1:] == [written.stat().st_size]
+
+
+def test_text_that_is_no_unicode_is_the_same_event_the_next_time(log: SessionLog) -> None:
+    odd = talk(["half a \ud83d pair", "whole"])
+    assert log.ingest(odd) == Ingested(2, 0)
+    assert log.ingest(odd) == Ingested(0, 2)
+    assert texts(log, "default") == ["half a \ufffd pair", "whole"]
