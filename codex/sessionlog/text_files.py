@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from codex.sessionlog.failures import is_locked_out
 
 _ENDINGS: Final = ("idx", "pos", "term", "store", "fast", "fieldnorm")
 _MAGIC: Final = 1337
+_TRIES: Final = 50
 
 
 def tantivy_index(path: Path) -> Any:
@@ -39,11 +42,23 @@ def opened(path: Path) -> tuple[Any, bool]:
     except ValueError as error:
         if not is_locked_out(error):
             raise
-    with tempfile.TemporaryDirectory(prefix="codex-text-") as folder:
+    folder = Path(tempfile.mkdtemp(prefix="codex-text-"))
+    try:
         for each in path.iterdir():
             if each.suffix != ".lock":
-                (Path(folder) / each.name).symlink_to(each.absolute())
-        return tantivy_index(Path(folder)), False
+                (folder / each.name).symlink_to(each.absolute())
+        return tantivy_index(folder), False
+    finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of links; a thread of tantivy's may just be making a file there."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01)
 
 
 def files_of(segment: dict[str, Any]) -> Iterator[str]:
