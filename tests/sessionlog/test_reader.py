@@ -175,6 +175,7 @@ input()
 
 
 def test_unreadable_log_is_a_workspace_error(folder: Path) -> None:
-    (folder / "log" / "segments" / "a.ndjson").mkdir(parents=True)
-    with pytest.raises(WorkspaceError, match=r"cannot be read.*Is a directory"):
+    (folder / "log").mkdir()
+    (folder / "log" / "segments").write_bytes(b"")
+    with pytest.raises(WorkspaceError, match=r"cannot be read.*Not a directory"):
         SessionLog.open(folder).events("s")
