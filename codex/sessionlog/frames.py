@@ -6,6 +6,7 @@ line before `,"crc"`. A line that is torn or damaged fails the sum and is skippe
 
 from __future__ import annotations
 
+import codecs
 import reprlib
 import zlib
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from pydantic_core import PydanticSerializationError
 from codex.core.errors import UserError
 from codex.core.events import Event, Int64, whole_microseconds
 
+TORN = "the writer ended within this frame"
+GARBLED = "no frame begins so"
+_CONTROLS = bytes(range(32))
 _START = b'{"session":"'
 _CRC_KEY = b',"crc":"'
 _TAIL = len(_CRC_KEY) + 8 + len(b'"}')
@@ -137,6 +141,22 @@ def parse(segment: str, data: bytes, offset: int = 0) -> Parsed:
             _skip(parsed, segment, at, line)
         at += len(line) + 1
     return parsed
+
+
+def tail(segment: str, data: bytes, offset: int) -> Damage:
+    """What follows the last newline of a segment that nobody writes to: torn by a kill, or, where no frame begins so, damaged."""
+    return Damage(segment, offset, len(data), TORN if _begins_frame(data) else GARBLED)
+
+
+def _begins_frame(data: bytes) -> bool:
+    """Whether `data` may be a frame of which the rest was not written; nothing but its end can be missing then."""
+    if not _START.startswith(data[: len(_START)]) or data.translate(None, _CONTROLS) != data:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)  # a character may be cut in two
+    except UnicodeDecodeError:
+        return False
+    return decode(data[:-1]) is None  # else the frame was whole, and its newline is something else now
 
 
 def _good(line: bytes) -> Good | None:

@@ -13,7 +13,7 @@ from codex.core import files
 from codex.core.events import Role
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import rollup, schema
-from codex.sessionlog.frames import Damage, parse, plain_lines
+from codex.sessionlog.frames import TORN, Damage, parse, plain_lines, tail
 from codex.sessionlog.manifest import Part, StoredFile
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def _whole(path: Path, scratch: Path) -> tuple[Path | None, list[Damage]]:
     if plain_lines(data):
         return path, []
     parsed = parse(path.name, data)
-    return _written(scratch, [good.line for good in parsed.good]), parsed.bad
+    end = tail(path.name, data[parsed.consumed :], parsed.consumed)
+    garbled = [end] if end.size and end.reason != TORN else []
+    return _written(scratch, [good.line for good in parsed.good]), [*parsed.bad, *garbled]
 
 
 def _events_only(path: Path, scratch: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from codex.core.events import Event
 from codex.sessionlog import schema
 from codex.sessionlog.forks import forget_after_fork
-from codex.sessionlog.frames import Damage, Good, decode, parse
+from codex.sessionlog.frames import TORN, Damage, Good, decode, parse, tail
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import cannot_read
 from codex.sessionlog.schema import newer
@@ -193,7 +193,7 @@ class LogReader:
         for good in parsed.good:
             self._take(good)
         left = len(data) - parsed.consumed
-        state.tail = Damage(name, state.offset, left, "the writer ended within this frame") if left and not growing else None
+        state.tail = tail(name, data[parsed.consumed :], state.offset) if left and not growing else None
         state.final = not growing and state.offset + left == size
         return True
 
@@ -277,11 +277,12 @@ class LogReader:
         """What is good and what is not, as far as it has been read."""
         with self._lock:
             states = self._segments.values()
+            tails = [state.tail for state in states if state.tail]
             return LogReport(
                 segments=len(self._segments),
                 good=sum(state.good for state in states),
-                bad=tuple(damage for state in states for damage in state.bad),
-                torn=tuple(state.tail for state in states if state.tail),
+                bad=(*(damage for state in states for damage in state.bad), *(each for each in tails if each.reason != TORN)),
+                torn=tuple(each for each in tails if each.reason == TORN),
                 duplicates=self._duplicates,
                 missing=sum(lines.missing for lines in self._sessions.values()),
             )

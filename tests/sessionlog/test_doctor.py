@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -269,6 +270,19 @@ def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, even
     assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
     log.compact(grace_seconds=0)
     assert by_key(log.scan()) == by_key(events) and log.sessions() == sessions
+
+
+def test_last_event_whose_newline_is_damaged_too_is_not_lost_in_silence(log: SessionLog, events: list[Event]) -> None:
+    (path,) = write_segments(log.folder, events, count=1)
+    data = path.read_bytes()
+    path.write_bytes(data[:-60] + bytes(range(60, 120)))
+    assert examine(log.folder).ok, "printable to the end: nobody can tell it from an event that was being written"
+    path.write_bytes(data[:-60] + random.Random(1).randbytes(60).replace(b"\n", b"\0"))
+    found = examine(log.folder)
+    assert [finding.harm for finding in found.findings] == ["events lost"] and "no frame begins so" in found.findings[0].what
+    assert not log.health().ok
+    compacted = log.compact(grace_seconds=0)
+    assert compacted.damaged == 1 and len(list(log.folder.glob("quarantine/*"))) == 1
 
 
 def test_damaged_frames_and_torn_tails_are_named(log: SessionLog, events: list[Event]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import SessionLog
-from codex.sessionlog.frames import decode, encode, parse
+from codex.sessionlog.frames import GARBLED, TORN, Damage, decode, encode, parse, tail
 
 TEXTS = (
     "",
@@ -86,6 +86,20 @@ def test_line_that_is_no_frame_is_not_read(line: bytes) -> None:
 def test_good_checksum_over_something_else_is_not_read() -> None:
     body = b'{"session":"s","seq":-1,"ts":0,"role":"info","kind":"chat"'
     assert decode(b'%b,"crc":"%08x"}' % (body, zlib.crc32(body))) is None
+
+
+@pytest.mark.parametrize("content", TEXTS, ids=range(len(TEXTS)))
+def test_every_beginning_of_a_frame_is_torn_and_no_damage(content: str) -> None:
+    frame = encode(an_event(3, content, tool="grep"))
+    for end in range(1, len(frame)):
+        assert tail("a", frame[:end], 7) == Damage("a", 7, end, TORN)
+
+
+@pytest.mark.parametrize("at", range(3, 60, 7))
+def test_end_of_a_segment_that_no_kill_leaves_is_damage(at: int) -> None:
+    frame = encode(an_event(3, "Ω≈ç√ 漢字"))
+    for garbled in (frame[:at] + bytes(200), frame[:at] + b"\xff\xfe" + frame[at:-1], frame[:-1] + b"J", frame[:-1] + b"\x1a", frame[1:-1]):
+        assert tail("a", garbled, 7) == Damage("a", 7, len(garbled), GARBLED)
 
 
 def test_offsets_of_damage_are_those_in_the_file() -> None:
