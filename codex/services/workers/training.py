@@ -206,7 +206,7 @@ def _report(
             "notes": [*data.notes, *_unjudged(config, prepared)],
             **prepared.encoded.audit,
         },
-        "training": {"steps": result.step, "attempts": context.attempt, "last_loss": recorder.last_loss, **_cost(context, result)},
+        "training": {"steps": result.step, "attempts": context.attempt, **_cost(context, result), "last_loss": recorder.last_loss},
         "adapter": str(folder / ADAPTER),
         "tracking": {"mlflow_run": recorder.tracker.run_id if recorder.tracker else None, "problem": recorder.tracking_problem},
         "verdict": verdict.to_json() if verdict else None,
