@@ -151,7 +151,7 @@ PLACES = (
     Place("full", "/run?id={stopped}", (View("stopped", PLOT), *TABS_OF_A_RUN)),
     Place("full", "/run?id={damaged}", (View("damaged", ".cx-err"), *TABS_OF_A_RUN)),
     Place("full", "/run?id=r-0099", (View("unknown", "#cx-said"),)),
-    Place("full", "/chat?run={finished}", (View("full", "#chat-target"), View("error", "#chat-said .cx-err", _chat_mistake))),
+    Place("full", "/chat?run={finished}", (View("full", "#chat-target", phone=True), View("error", "#chat-said .cx-err", _chat_mistake))),
     Place("full", "/sessions", (
         View("list", ".list li"),
         View("data set asked", ".cx-preview details", _click("#make-data"), "#data-ask"),
@@ -302,7 +302,7 @@ def test_colours_that_begin_on_a_phone_are_few() -> None:
         for media, head, body in rules(css)
         if "max-width" in media and re.search(r"(?<![\w-])(?:color|background|opacity)\b", body)
     }
-    assert found == {("@media (max-width: 760px)", ".cx-topbar"), ("@media (max-width: 760px)", ".gradio-container")}
+    assert found == {("@media (max-width: 760px)", each) for each in (".cx-topbar", ".gradio-container", ".cx-fold")}
 
 
 def test_theme_changes_nothing_but_colours() -> None:
