@@ -19,7 +19,7 @@ from tests.browser.workspaces import full_workspace
 FLAGS = [
     "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-extensions", "--disable-background-networking", "--no-first-run",
 ]  # fmt: skip
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 LEAVING = ("AbortError: signal is aborted", "/assets/Blocks-")
 """What Gradio's own script says, uncaught, when a page is left while it sends: the browser ends the request; nobody is there to see it."""
 expect.set_options(timeout=PATIENCE_MS)
