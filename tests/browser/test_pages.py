@@ -217,7 +217,6 @@ class Looked:
                     self.violations += [f"{where}: {each}" for each in violations(page, view.within, contrast=coloured or EVERYWHERE)]
                     self.axe_runs += 1
                 self.checked.add((place.path, view.name, width, dark))
-            page.evaluate(TURN, False)
         ask = "all => all.filter(one => document.querySelector(one) === null)"
         self.unmatched = set(page.evaluate(ask, sorted(self.unmatched)))
 
