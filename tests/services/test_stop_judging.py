@@ -49,11 +49,11 @@ def test_attempt_that_only_judged_keeps_what_training_cost(workspace: Workspace)
     run, stop = RunStore(workspace).create("training", "Judged again", {}), StopFlag()
     context = RunContext(run, 2, Heart(run.folder, Status("running", 2), stop), stop)
     only_judged = TrainingResult(step=2, stopped=False, cpu_seconds=0.1, tokens=0)
-    own = {"cpu_seconds_last_attempt": 0.1, "tokens_last_attempt": 0}
+    assert training._cost(context, only_judged) == (0.1, 0)
     before = {"cpu_seconds_last_attempt": 3.3, "tokens_last_attempt": 890}
-    assert training._cost(context, only_judged) == own
     run.report.write_text(json.dumps({"training": {"steps": 2, **before}}))
-    assert training._cost(context, only_judged) == before
-    assert training._cost(context, TrainingResult(4, False, 5.0, 700)) == {"cpu_seconds_last_attempt": 5.0, "tokens_last_attempt": 700}
-    run.report.write_text('{"training": []}')
-    assert training._cost(context, only_judged) == own
+    assert training._cost(context, only_judged) == (3.3, 890)
+    assert training._cost(context, TrainingResult(4, False, 5.0, 700)) == (5.0, 700)
+    for damaged in ('{"training": []}', '{"training": {"tokens_last_attempt": 9}}', "[" * 100_000):
+        run.report.write_text(damaged)
+        assert training._cost(context, only_judged) == (0.1, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codex.config.composed import load_resolved
 from codex.config.schema import RunConfig
@@ -175,14 +175,13 @@ def _unjudged(config: RunConfig, prepared: Prepared) -> list[str]:
     ]
 
 
-def _cost(context: RunContext, result: TrainingResult) -> dict[str, Any]:
-    """What the last attempt that trained cost; of one that only judged, as the report before it says, where there is one."""
-    cost = {"cpu_seconds_last_attempt": round(result.cpu_seconds, 1), "tokens_last_attempt": result.tokens}
+def _cost(context: RunContext, result: TrainingResult) -> tuple[float, int]:
+    """CPU seconds and tokens of the last attempt that trained; of one that only judged, as the report before it says, if there is one."""
     if not result.tokens:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             before = json_object(context.run.report.read_text(encoding="utf-8"))["training"]
-            cost = {name: before[name] for name in cost}
-    return cost
+            return float(before["cpu_seconds_last_attempt"]), int(before["tokens_last_attempt"])
+    return round(result.cpu_seconds, 1), result.tokens
 
 
 def _report(
@@ -190,6 +189,7 @@ def _report(
 ) -> None:
     """Write `report.json`: what was trained on what, what it cost, and the verdict."""
     folder, data = context.run.folder, prepared.data
+    seconds, tokens = _cost(context, result)
     trained = sum(parameter.numel() for parameter in prepared.model.parameters() if parameter.requires_grad)
     report = {
         "run": context.run.id,
@@ -206,7 +206,13 @@ def _report(
             "notes": [*data.notes, *_unjudged(config, prepared)],
             **prepared.encoded.audit,
         },
-        "training": {"steps": result.step, "attempts": context.attempt, **_cost(context, result), "last_loss": recorder.last_loss},
+        "training": {
+            "steps": result.step,
+            "attempts": context.attempt,
+            "cpu_seconds_last_attempt": seconds,
+            "tokens_last_attempt": tokens,
+            "last_loss": recorder.last_loss,
+        },
         "adapter": str(folder / ADAPTER),
         "tracking": {"mlflow_run": recorder.tracker.run_id if recorder.tracker else None, "problem": recorder.tracking_problem},
         "verdict": verdict.to_json() if verdict else None,
