@@ -42,7 +42,7 @@ TRANSIENT = {
 STRUCTURE_AT = (1440, 390)
 """Where axe looks at all but colours; between the two only the rail is narrower."""
 EVERYWHERE = "LOOK_EVERYWHERE" in os.environ
-"""Look at everything in every size and theme, without what the tests below conclude from the style; some 10 minutes, before a release."""
+"""Look at everything in every size and theme, without what the tests below conclude from the style; some 15 minutes, before a release."""
 TURN = "dark => [document.body, document.documentElement].forEach(each => each.classList.toggle('dark', dark))"
 Show = Callable[[Page], None]
 
