@@ -131,7 +131,9 @@ def test_damaged_result_is_called_so_and_not_offered_for_a_chat(context: AppCont
     (run.adapter / "adapter_config.json").write_text('{"st')
     parts = _live(context, "run", {"id": run.id}).parts
     assert "Damaged result" in parts["run-now"] and "Load it without Codex" not in parts["run-now"]
+    assert "<pre" not in parts["run-now"], "words that wrap, not a line of code that is cut"
     assert 'id="chat"' not in parts["run-head"]
+    assert "Talk to " not in _live(context, "home").parts["home-machine"]
 
 
 def test_home_offers_one_chat_and_a_damaged_run_did_not_start_in_1970(context: AppContext) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from codex.core import numbers
-from codex.services.runs import RunSummary
+from codex.services.runs import RunSummary, result_kind
 from codex_ui.context import AppContext
 from codex_ui.page import Live, Page, Query
 from codex_ui.pages_build import static
@@ -35,7 +35,11 @@ def _ideas(runs: list[RunSummary]) -> list[Idea]:
             found.append(Idea(f"{name} failed", f"{reason.sentence} Look at it, change it or go on.", f"/run?id={name}"))
         elif run.status.state == "stopped":
             found.append(Idea(f"{name} was stopped", "It can go on from its newest checkpoint.", f"/run?id={name}"))
-        elif run.status.state == "finished" and run.run.adapter.is_dir() and not any(idea.link.startswith("/chat") for idea in found):
+        elif (
+            run.status.state == "finished"
+            and not any(idea.link.startswith("/chat") for idea in found)
+            and result_kind(run.run) in ("adapter", "model")
+        ):
             found.append(Idea(f"Talk to {name}", "Base and adapter side by side, the same prompt and seed.", f"/chat?run={name}"))
     judged = [run for run in runs if verdict_word(run)]
     if len(judged) >= 2:
