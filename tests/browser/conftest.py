@@ -20,8 +20,13 @@ FLAGS = [
     "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-extensions", "--disable-background-networking", "--no-first-run",
 ]  # fmt: skip
 PATIENCE_MS = 60_000
-LEAVING = ("AbortError: signal is aborted", "/assets/Blocks-")
+LEAVING = ("AbortError: signal is aborted", "/assets/")
 """What Gradio's own script says, uncaught, when a page is left while it sends: the browser ends the request; nobody is there to see it."""
+GONE = (
+    "ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING",
+    "ERR_CONTENT_LENGTH_MISMATCH",
+)  # fmt: skip
+"""What the browser says of an app that went away, before or within an answer."""
 expect.set_options(timeout=PATIENCE_MS)
 
 

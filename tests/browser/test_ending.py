@@ -11,11 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.app import App
-from tests.browser.conftest import OpenPage, Seen
+from tests.browser.conftest import GONE, OpenPage, Seen
 from tests.browser.talking import HOLD
 
 SIDE_MS = 90_000
-GONE = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING")
 
 
 @pytest.fixture

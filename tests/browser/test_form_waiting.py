@@ -136,6 +136,21 @@ def test_start_says_at_once_that_it_was_pressed_and_comes_back_after_an_error(ap
     assert not _runs(app)
 
 
+def test_form_that_the_browser_kept_can_be_started_when_one_comes_back_to_it(app: App, open_page: OpenPage, seen: Seen) -> None:
+    seen.allowed = (LEFT,)
+    page, start = _open(app, open_page)
+    with Held(page):
+        start.click()
+        expect(start).to_have_text("Checking the data…")
+        # What a browser says when Back shows the page as it was left; a driven one keeps no pages.
+        page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false }))")
+        expect(start).to_have_text("Checking the data…")
+        page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        expect(start).to_have_text("Start run")
+        page.goto(f"{app.url}/runs")
+    assert not _runs(app)
+
+
 def test_two_presses_in_one_moment_start_one_run(app: App, open_page: OpenPage) -> None:
     page, start = _open(app, open_page)
     with Held(page):

@@ -19,7 +19,7 @@ from codex.runs.status import ProcessId, Reason, host_name
 from codex.services import runs
 from tests.browser.app import App
 from tests.browser.axe import does_not_fit, violations
-from tests.browser.conftest import OpenPage, Seen
+from tests.browser.conftest import GONE, OpenPage, Seen
 from tests.browser.held import Held
 from tests.browser.workspaces import log_steps
 from tests.made import Made
@@ -222,7 +222,7 @@ def _says_so_readably(page: Page) -> None:
 
 
 def test_page_of_a_killed_app_says_so_and_recovers(ground: Ground, open_page: OpenPage, seen: Seen) -> None:
-    seen.allowed = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+    seen.allowed = GONE
     run = ground.running("Outlives the app")
     workspace = ground.made.workspace.root
     with App(workspace) as app:
@@ -255,7 +255,8 @@ def test_error_of_the_app_is_told_from_its_absence_and_passes(full_app: App, ope
     expect(page.locator("#cx-said")).to_have_count(0)
 
 
-def test_run_that_was_deleted_elsewhere_leaves_its_page(ground: Ground, open_page: OpenPage) -> None:
+def test_run_that_was_deleted_elsewhere_leaves_its_page(ground: Ground, open_page: OpenPage, seen: Seen) -> None:
+    seen.allowed = ("400 (Bad Request)",)  # what the browser says when the plots ask for a series that is gone, before the page knows
     run = ground.made.finished("Goes")
     page = open_page(f"{ground.app.url}/run?id={run.id}")
     page.locator("#delete").wait_for()

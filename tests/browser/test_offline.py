@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.app import App
-from tests.browser.conftest import OpenPage, Seen
+from tests.browser.conftest import GONE, OpenPage, Seen
 from tests.contacts import as_a_person, strangers, traced
 
 PAGES = ("/", "/train", "/runs", "/run?id=last", "/chat")
@@ -48,7 +48,7 @@ def traced_app(tmp_path: Path, trace: Path) -> Iterator[App]:
 def test_whole_use_of_the_app_contacts_nobody_loads_no_torch_and_ends_with_all_it_started(
     traced_app: App, trace: Path, open_page: OpenPage, seen: Seen
 ) -> None:
-    seen.allowed = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    seen.allowed = GONE
     for path in PAGES[1:]:
         open_page(traced_app.url + path).context.close()
     page = open_page(traced_app.url + "/train")

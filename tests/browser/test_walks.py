@@ -18,7 +18,7 @@ from codex.core.paths import Workspace
 from codex.services import runs
 from codex.sessionlog import SessionLog
 from tests.browser.app import App
-from tests.browser.conftest import OpenPage, Seen
+from tests.browser.conftest import GONE, OpenPage, Seen
 
 SHORT = {
     "CODEX_TRAINING__STEPS": "40",
@@ -69,7 +69,7 @@ def test_from_an_empty_workspace_to_a_verdict_and_an_answer(open_page: OpenPage,
 
 
 def test_run_outlives_the_app_and_its_page_shows_it_whole(open_page: OpenPage, seen: Seen, tmp_path: Path) -> None:
-    seen.allowed = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    seen.allowed = GONE
     workspace = tmp_path / "workspace"
     short = {**SHORT, "CODEX_TRACKING__MLFLOW": "false"}  # the walk above has it
     app = App(workspace, environment=short)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from codex.models.load import load_model, load_tokenizer
 from codex.runs.context import StopRequested
 from codex.services import judge
 from codex.services.encoding import encode_run
-from codex.services.workers.training import UNJUDGED, Prepared, _judge, _score_base_first
+from codex.services.workers.training import UNJUDGED, Prepared, _judge, _score_base_first, _train
 from codex.training.methods.full import FullSettings
 from codex.training.methods.lora import LoraSettings
 
@@ -206,20 +206,48 @@ def test_score_base_first_of_an_adapter_waits_until_it_is_trained(asked: ModelCo
     assert _score_base_first(_context(), config, prepared) is None
 
 
-def test_judge_of_a_run_that_is_asked_to_stop_ends_before_the_next_batch(asked: ModelConfig, tokenizer: Any) -> None:
-    config, data = _config(), _data()
-    model = config.method.attach(load_model(asked, Workspace(Path("unused"))), 0)
-    prepared = Prepared(data, encode_run(config, data, tokenizer, None), model, tokenizer)
-    batches: list[str] = []
+class StopsAt:
+    """As much of a run's context as judging and training ask for; the `batch`-th look whether to stop ends it."""
 
-    def check_stop(left: str = "") -> None:
-        batches.append(left)
-        if len(batches) == 2:
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.looks: list[str] = []
+        self.notes: list[str] = []
+        self.run = SimpleNamespace(id="r1", folder=Path("unused"))
+
+    def progress(self, note: str) -> None:
+        self.notes.append(note)
+
+    def check_stop(self, left: str = "") -> None:
+        self.looks.append(left)
+        if len(self.looks) == self.batch:
             raise StopRequested(left)
 
-    context: Any = SimpleNamespace(progress=lambda **_: None, check_stop=check_stop, run=SimpleNamespace(id="r1"))
+
+def _prepared(config: Any, asked: ModelConfig, tokenizer: Any) -> Prepared:
+    data, model = _data(), config.method.attach(load_model(asked, Workspace(Path("unused"))), 0)
+    prepared = Prepared(data, encode_run(config, data, tokenizer, None), model, tokenizer)
     assert prepared.encoded.judged is not None
     assert len(prepared.encoded.judged.items) > 2 * config.evaluation.batch_size
+    return prepared
+
+
+def test_judge_of_a_run_that_is_asked_to_stop_ends_before_the_next_batch(asked: ModelConfig, tokenizer: Any) -> None:
+    config, context = _config(), StopsAt(2)
     with pytest.raises(StopRequested) as stop:
-        _judge(context, config, prepared, None)
-    assert (stop.value.left, len(batches)) == (UNJUDGED, 2)
+        _judge(cast(Any, context), config, _prepared(config, asked, tokenizer), None)
+    assert (stop.value.left, len(context.looks)) == (UNJUDGED, 2)
+
+
+def test_score_base_first_of_a_run_that_is_asked_to_stop_ends_before_the_next_batch(asked: ModelConfig, tokenizer: Any) -> None:
+    config, context = _config("full"), StopsAt(2)
+    with pytest.raises(StopRequested) as stop:
+        _score_base_first(cast(Any, context), config, _prepared(config, asked, tokenizer))
+    assert (stop.value.left, context.looks) == ("", ["", ""]), "nothing is trained yet that could be unjudged"
+
+
+def test_train_of_a_run_that_was_asked_to_stop_before_it_begins_none(asked: ModelConfig, tokenizer: Any) -> None:
+    config, context = _config(), StopsAt(1)
+    with pytest.raises(StopRequested):
+        _train(cast(Any, context), config, _prepared(config, asked, tokenizer), cast(Any, None))
+    assert not context.notes

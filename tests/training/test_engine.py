@@ -200,6 +200,23 @@ def test_fit_heldout_loss_is_that_of_the_heldout_answers_token_by_token(padding_
     assert measured[-1].heldout_loss == pytest.approx(by_token, abs=1e-4)
 
 
+@pytest.mark.parametrize("padding_free", [False, True], ids=["padded", "padding-free"])
+def test_fit_heldout_loss_of_whole_texts_leaves_their_first_tokens_out(padding_free: bool, bench: Bench, tmp_path: Path) -> None:
+    train, hooks = _items(2), Watching()
+    heldout = [Encoded(ids, ids) for ids in (item.input_ids for item in [*_items(4, seed=9)[2:], *[_items(1, seed=3)[0]] * 2])]
+    assert len(heldout[0].labels) > 2 * len(heldout[2].labels), "the first tokens are another share of each batch"
+    config = _config(steps=2, batch_size=2, evaluate_every=2, padding_free=padding_free)
+    model = bench.model(config)
+    fit(model, bench.tokenizer, (train, heldout), config, tmp_path, hooks)
+    model.eval()
+    with torch.no_grad():
+        by_token, *batches = (float(_answer_loss(model, items)) for items in (heldout, heldout[:2], heldout[2:]))
+    lengths = [sum(len(item.labels) for item in items) for items in (heldout[:2], heldout[2:])]
+    with_first = sum(loss * length for loss, length in zip(batches, lengths, strict=True)) / sum(lengths)
+    assert abs(with_first - by_token) > 1e-3, "the first tokens' weight would be seen"
+    assert hooks.metrics[-1].heldout_loss == pytest.approx(by_token, abs=1e-4)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_fit_stopped_saves_and_goes_on_to_the_same_bits(dtype: str, bench: Bench, tmp_path: Path) -> None:
     data, config = (_items(12), []), _config(adapter_dtype=dtype, steps=6)
