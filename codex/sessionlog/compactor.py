@@ -20,11 +20,13 @@ from codex.core import clock, files
 from codex.core.errors import WorkspaceError
 from codex.sessionlog import leftovers, rollup, schema
 from codex.sessionlog import manifest as manifests
+from codex.sessionlog.apart import SAME, keep_apart, mark_of, with_said
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
 from codex.sessionlog.parts import (
+    are_repeated,
     days_of,
     mergeable,
     quoted,
@@ -147,7 +149,7 @@ class Compactor:
         if not self.manifest.generation:
             self._publish()  # from now on parts without a MANIFEST say that it was lost
         damaged = read_segments(connection, batch, self._scratch)
-        self._drop_compacted(connection)
+        self._drop_compacted(connection, mark_of(" ".join(path.name for path in batch)))
         self._quarantine(damaged)
         parts = [write_day(connection, "fresh", day, self.folder) for day in days_of(connection, "fresh")]
         sessions = self._roll(connection, parts)
@@ -159,10 +161,24 @@ class Compactor:
         )
         return sum(part.rows for part in parts), len(damaged)
 
-    def _drop_compacted(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leave out events that a part has already: a segment may have been copied, or come late."""
-        if not self.manifest.parts:
+    def _drop_compacted(self, connection: duckdb.DuckDBPyConnection, mark: str) -> None:
+        """Leave out events that a part has already: a segment may have been copied, or come late. Other events under one number stay."""
+        there = self._compacted_late(connection)
+        if there is None and not are_repeated(connection):
             return
+        connection.execute(f"create or replace temp table there as select {SAME} from {with_said(there or rows_of(self.folder, ()))}")
+        connection.execute(f"delete from fresh where (session, seq, time, hash(role, content)) in (select {SAME} from there)")
+        connection.execute(
+            "create or replace temp table apart as select distinct session, source from fresh semi join there using (session, seq)"
+            " union select session, source from fresh qualify row_number() over (partition by session, seq order by source) > 1"
+        )
+        if connection.execute("select count(*) from apart").fetchone() != (0,):
+            keep_apart(connection, "fresh", "(session, source) in (select session, source from apart)", mark)
+
+    def _compacted_late(self, connection: duckdb.DuckDBPyConnection) -> str | None:
+        """SQL for the compacted events of the sessions that have some of `fresh` before their end; None when there are none."""
+        if not self.manifest.parts:
+            return None
         connection.execute(
             f"create or replace temp table late as select r.id, r.started, r.last from {self._rollup()} r"
             " join (select session, min(seq) as least from fresh group by session) f on r.id = f.session and f.least <= r.last_seq"
@@ -170,11 +186,9 @@ class Compactor:
         span = connection.execute("select epoch_us(min(started)) / 1e6, epoch_us(max(last)) / 1e6 from late").fetchone()
         assert span is not None, "an aggregate gives one row"
         if span[0] is None:
-            return
+            return None
         rows = rows_of(self.folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
-        connection.execute(
-            f"delete from fresh where (session, seq) in (select session, seq from {rows} where session in (select id from late))"
-        )
+        return f"(select * from {rows} where session in (select id from late))"
 
     def _rollup(self) -> str:
         file = self.manifest.sessions

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex.core import clock, files
-from codex.sessionlog import leftovers, quarantine, rollup
+from codex.sessionlog import leftovers, quarantine, rollup, schema
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.examination import Examined, Finding, examine, of_rollup, of_text
@@ -41,7 +41,9 @@ def repair(folder: Path) -> tuple[str, ...]:
     try:
         with only_one(folder), compacting(folder):
             known = manifests.read(folder), manifests.read_before(folder)  # what a newer Codex wrote is refused before anything moves
-            done = [*_move_strays(folder), *_mend_manifest(folder, *known), *_mend_parts(folder), *_count_lost(folder)]
+            done = [*_move_strays(folder), *_mend_manifest(folder, *known)]
+            came_back, told = _mend_parts(folder)
+            done += [*told, *_count_lost(folder, came_back=came_back > 0)]
             done += _mend_derived(folder)
             if done:
                 Compactor(folder).run()
@@ -87,7 +89,7 @@ def _rebuild(folder: Path) -> tuple[int, int]:
         found = {path: leftovers.part_in(connection, folder, path) for path in paths}
         for path in (path for path, part in found.items() if part is None):
             _keep_unreadable(folder, path, leftovers.rows_in_footer(connection, path))
-        parts = leftovers.taken_in(connection, folder, (), [part for part in found.values() if part])
+        parts = leftovers.taken_in(connection, folder, (), [part for part in found.values() if part]).parts
         sessions = write_rollup(connection, f"({rollup.of_events(rows_of(folder, parts))})", folder, 1) if parts else None
     TextIndex(folder).remove()
     manifests.publish(folder, Manifest(parts=tuple(parts), sessions=sessions))
@@ -112,23 +114,40 @@ def _remove_unnamed(folder: Path, paths: Sequence[Path], parts: Sequence[Part]) 
 # --- parts ---
 
 
-def _mend_parts(folder: Path) -> Iterator[str]:
-    """Take parts that are not what was written out of the log, and those that MANIFEST does not know of in."""
+def _mend_parts(folder: Path) -> tuple[int, list[str]]:
+    """Take parts that are not what was written out of the log, and those that MANIFEST does not know of in.
+
+    Returns:
+        How many events came back, and what was done.
+    """
     store = _looked_at(folder)
     bad = [part for part in store.manifest.parts if part.name in store.damaged]
     found = leftovers.look(store)
-    for path in found.unreadable:
-        rows = leftovers.rows_in_footer(store.cursor(), path)
-        if rows is not None:  # what has no end was never a part of anything
-            quarantine.write(folder, Note(parts=(str(path.relative_to(folder)),), rows=rows, lost=None))
-        quarantine.set_aside(folder, path)
-        yield f"{str(path.relative_to(folder))!r}, which is no whole part and not in MANIFEST, was moved into {quarantine.NAME}/."
+    done = [_move_unreadable(store, path) for path in found.unreadable]
     if bad:
         _note_of(store, bad)
-    if bad or found.orphans:
-        _publish_mended(store, bad, found)
+    taken = _publish_mended(store, bad, found) if bad or found.orphans else leftovers.Taken()
     if found.orphans:
-        yield f"MANIFEST did not know of {len(found.orphans):,} parts: {found.events:,} events were taken in."
+        done.append(f"MANIFEST did not know of {len(found.orphans):,} parts: {taken.events:,} events were taken in.")
+    if taken.apart:
+        done.append(
+            f"Other events have the numbers of some by now; both are kept, those that came back as"
+            f" {len(taken.apart):,} sessions of their own, {taken.apart[0]!r} first."
+        )
+    return taken.events, done
+
+
+def _move_unreadable(store: Store, path: Path) -> str:
+    """Move what is no whole part and not in MANIFEST away, and note what may be lost with it; gives what was done, in a sentence."""
+    name = str(path.relative_to(store.folder))
+    if quarantine.has_copy(store.folder, path):  # of a repair that was killed, or of a backup that is as damaged: it is noted already
+        path.unlink()
+        return f"{name!r}, of which {quarantine.NAME}/ has a copy, was removed."
+    rows = leftovers.rows_in_footer(store.cursor(), path)
+    if rows is not None:  # what has no end was never a part of anything
+        quarantine.write(store.folder, Note(parts=(name,), rows=rows, lost=None))
+    quarantine.set_aside(store.folder, path)
+    return f"{name!r}, which is no whole part and not in MANIFEST, was moved into {quarantine.NAME}/."
 
 
 def _looked_at(folder: Path) -> Store:
@@ -149,10 +168,13 @@ def _note_of(store: Store, bad: Sequence[Part]) -> None:
     quarantine.write(store.folder, note)
 
 
-def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> None:
+def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftovers.Taken:
     """Publish MANIFEST without `bad`, with the events of orphans; segments that may hold events of `bad` are no longer done.
 
     One MANIFEST says all of it: with less, whoever is killed here would leave events that count twice, or not at all.
+
+    Returns:
+        What was taken in of the orphans.
     """
     folder, compactor = store.folder, Compactor(store.folder)
     left = [part.model_copy(update={"indexed": False}) for part in store.manifest.parts if part not in bad]
@@ -160,12 +182,18 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> None:
     done = tuple(each for each in store.manifest.done if each.name not in there)
     (folder / "scratch").mkdir(exist_ok=True)
     with workbench(folder / "scratch") as connection:
-        parts = [*left, *leftovers.taken_in(connection, folder, left, [part for part, _ in found.orphans])]
+        connection.register("live_event_rows", EventTable(store.live).update())
+        live = f"(select session, seq, {schema.INSTANT} as time, role, content from live_event_rows)"
+        taken = leftovers.taken_in(connection, folder, left, [part for part, _ in found.orphans], live)
+        parts = [*left, *taken.parts]
         sessions = _rollup_of(connection, compactor, parts)
     compactor.text.remove()  # it has words of parts that go, and nobody could tell which
     # What may come back from a backup under its old name must not go as something that was replaced.
     compactor.publish(parts=tuple(parts), done=done, sessions=sessions, gone={part.name for part in bad})
     _remove_unnamed(folder, [folder / part.name for part in (*bad, *(part for part, _ in found.orphans))], parts)
+    if bad:
+        compactor.publish()  # now the MANIFEST before names none of them either, and what comes back at once is seen
+    return taken
 
 
 def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, parts: Sequence[Part]) -> StoredFile | None:
@@ -176,10 +204,15 @@ def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, part
 # --- what was lost ---
 
 
-def _count_lost(folder: Path) -> Iterator[str]:
-    """Count what of the parts that were set aside is still there, also those of repairs that were killed; say what changed."""
+def _count_lost(folder: Path, *, came_back: bool) -> Iterator[str]:
+    """Count what of the parts that were set aside is still there, also those of repairs that were killed; say what changed.
+
+    Args:
+        folder: the log's.
+        came_back: whether a part was taken in; only then can there be fewer lost events than were counted before.
+    """
     for path, note in quarantine.notes(folder):
-        if not note.spans or note.rows is None:
+        if not note.spans or note.rows is None or (note.lost is not None and not came_back):
             continue
         saved = max(_count_in(_looked_at(folder), note.spans) - note.others, 0)
         lost = max(note.rows - saved, 0) if note.lost is None else min(max(note.rows - saved, 0), note.lost)
@@ -189,7 +222,7 @@ def _count_lost(folder: Path) -> Iterator[str]:
             quarantine.write(folder, note.model_copy(update={"lost": lost}))
         else:
             path.unlink()
-        yield f"{_set_aside(note)}; {note.rows - lost:,} events were read from segments again, {lost:,} events are lost."
+        yield f"{_set_aside(note)}; {note.rows - lost:,} events were read again, {lost:,} events are lost."
 
 
 def _set_aside(note: Note) -> str:

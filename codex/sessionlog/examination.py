@@ -19,6 +19,10 @@ from codex.sessionlog.text import TextIndex
 
 Harm = Literal["events lost", "search incomplete", "none"]
 REPAIR: Final = "`codex-ml logs doctor --repair`"
+_GIVEN_UP: Final = "Restore the log from a backup, if there is one; delete this file when you have them again, or have given them up."
+_PUT_BACK: Final = (
+    f"Put the parts back from a backup, if there is one, and have {REPAIR} take them in; or delete this file when you have given them up."
+)
 
 
 @dataclass(frozen=True)
@@ -156,28 +160,30 @@ def _of_quarantine(folder: Path) -> Iterator[Finding]:
         if path.name.startswith(quarantine.LOST) and path.is_file():
             yield _of_note(quarantine.read(path), where)
         else:
-            yield Finding(_kept(path), where, "none", "Delete it when you do not need it.")
+            yield _of_kept(path, where)
 
 
 def _of_note(note: quarantine.Note | None, where: str) -> Finding:
     if note is None:
         what = "a note of lost events cannot be read; nobody knows how many they are"
-        return Finding(what, where, "events lost", "Restore the log from a backup, if there is one; delete this file when you have.")
+        return Finding(what, where, "events lost", _GIVEN_UP)
     of = f"of {len(note.parts):,} damaged parts"
     if note.lost is not None:
-        what, fix = f"{note.lost:,} events {of} are lost", "Restore the log from a backup, if there is one; "
+        what, fix = f"{note.lost:,} events {of} are lost", _PUT_BACK
     else:
         what = f"events {of} may be lost, " + ("nobody knows how many" if note.rows is None else f"{note.rows:,} at most")
-        fix = f"{REPAIR} counts them; " if note.spans else "Restore the log from a backup, if there is one; "
-    return Finding(what, where, "events lost", f"{fix}delete this file when you have given them up.")
+        fix = f"{REPAIR} counts them; delete this file when you have given them up." if note.spans else _PUT_BACK
+    return Finding(what, where, "events lost", fix)
 
 
-def _kept(path: Path) -> str:
-    """What something in quarantine/ is that says of no lost events."""
+def _of_kept(path: Path, where: str) -> Finding:
+    """What something in quarantine/ is that is no note of lost parts."""
     if path.suffix != ".json" or path.is_dir():
-        return "damaged data, or what did not belong here, was set aside earlier"
+        what = "damaged data, or what did not belong here, was set aside earlier"
+        return Finding(what, where, "none", "Delete it when you do not need it.")
     try:
         frames = json.loads(path.read_bytes())["frames"]
-        return f"{len(frames):,} damaged frames were set aside here by compaction"
+        what = f"{len(frames):,} damaged frames were set aside here by compaction; each held an event or more, which no number may tell"
+        return Finding(what, where, "events lost", _GIVEN_UP)
     except (OSError, ValueError, KeyError, TypeError):
-        return "this is no note of damaged frames, or a damaged one"
+        return Finding("this is no note of damaged frames, or a damaged one", where, "none", "Delete it when you do not need it.")

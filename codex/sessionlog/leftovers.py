@@ -1,7 +1,8 @@
 """Parts that MANIFEST does not name: what a killed compactor left, or, when MANIFEST is lost or an old one, events.
 
-A leftover's events all stand elsewhere too, in parts that are named or in segments that are not done; so it may go. A part with an
-event that nothing else has is an orphan: it is never removed, and `codex-ml logs doctor --repair` takes it in.
+A leftover's events all stand elsewhere too, the same word for word, in parts that are named or in segments that are not done; so it may
+go. A part with an event that nothing else has is an orphan: it is never removed, and `codex-ml logs doctor --repair` takes it in. When
+others have its numbers by now, both are kept: see `apart`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from codex.core import clock
 from codex.core.errors import WorkspaceError
+from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import quarantine, schema
+from codex.sessionlog.apart import SAME, keep_apart, mark_of, renamed, with_said
 from codex.sessionlog.manifest import Manifest, Part
 from codex.sessionlog.parts import FOLDER, UNFINISHED, rows_of, sum_in_name, write_day
 from codex.sessionlog.store import Store
@@ -81,12 +85,16 @@ def look(store: Store) -> Unnamed:
 
 
 def _alone(store: Store, part: Part) -> int:
-    """How many events of a part stand neither in an intact part that is named nor in a segment that is not done."""
+    """How many events of a part stand, as they are, neither in an intact part that is named nor in a segment that is not done."""
     others = [each for each in store.between(part.first, part.last) if manifests.is_intact(store.folder, each)]
-    keys = store.ask(
-        f"select session, seq from {rows_of(store.folder, [part])} anti join {rows_of(store.folder, others)} using (session, seq)"
-    )
-    return sum(store.live.one(session, seq) is None for session, seq in keys)
+    here, there = (with_said(rows_of(store.folder, parts)) for parts in ([part], others))
+    left = store.ask(f"select session, seq, epoch_us(time) from {here} anti join {there} using ({SAME})")
+    return sum(not _is_at(store.live.one(session, seq), time) for session, seq, time in left)
+
+
+def _is_at(event: Event | None, time: int) -> bool:
+    """Whether there is an event and it is of that microsecond."""
+    return event is not None and clock.microseconds(event.ts) == time
 
 
 def clear(folder: Path, manifest: Manifest) -> None:
@@ -104,7 +112,7 @@ def clear(folder: Path, manifest: Manifest) -> None:
         raise WorkspaceError(
             f"parts of the session log hold {found.events:,} events that its MANIFEST does not know of, {found.orphans[0][0].name!r} first",
             "expected the MANIFEST that was written last; a backup or another program may have put an old one there",
-            "Take them in: `codex-ml logs doctor --repair`. No event is lost by that.",
+            "Take them in: `codex-ml logs doctor --repair`; no event is lost by that. Or, where a purge had removed them, delete the file.",
         )
     for path in found.leftovers:
         path.unlink(missing_ok=True)
@@ -149,24 +157,50 @@ def rows_in_footer(connection: duckdb.DuckDBPyConnection, path: Path) -> int | N
         return None
 
 
-def taken_in(connection: duckdb.DuckDBPyConnection, folder: Path, named: Sequence[Part], found: Sequence[Part]) -> list[Part]:
-    """Parts of the events of `found` that `named` lack, each once: these files, or new ones that are synced and not yet published."""
-    first, last = min((part.first for part in found), default=0), max((part.last for part in found), default=0)
-    near = [part for part in named if part.last >= first and part.first <= last]
-    connection.execute(f"create or replace temp table seen as select session, seq from {rows_of(folder, near)}")
-    taken: list[Part] = []
-    for each in sorted(found, key=lambda part: -part.rows):  # the largest first, for small ones may have become one of these
-        part = _not_seen(connection, folder, each)
-        if part is not None:
-            connection.execute(f"insert into seen select session, seq from {rows_of(folder, [part])}")
-            taken.append(part)
+@dataclass(frozen=True)
+class Taken:
+    """What was taken in.
+
+    Args:
+        parts: files that were found, or new ones that are synced and not yet published.
+        events: how many the log did not have.
+        apart: sessions that are new, for other events have their numbers by now.
+    """
+
+    parts: tuple[Part, ...] = ()
+    events: int = 0
+    apart: tuple[str, ...] = ()
+
+
+def taken_in(connection: duckdb.DuckDBPyConnection, folder: Path, named: Sequence[Part], found: Sequence[Part], live: str = "") -> Taken:
+    """Parts of the events of `found` that `named` and `live`, SQL for rows, lack, each once."""
+    found = sorted(found, key=lambda part: -part.rows)  # the largest first, for small ones may have become one of these
+    connection.execute("create or replace temp table coming (session varchar)")
+    for part in found:
+        rows = rows_of(folder, [part])
+        connection.execute(f"insert into coming select distinct unnest([session, {renamed('session', mark_of(part.sha256))}]) from {rows}")
+    known = " union all by name ".join(f"select {SAME} from {with_said(rows)}" for rows in (rows_of(folder, named), live) if rows)
+    connection.execute(f"create or replace temp table seen as select * from ({known}) where session in (select session from coming)")
+    taken = Taken()
+    for part in found:
+        new = _new_of(connection, folder, part)
+        taken = Taken(taken.parts + new.parts, taken.events + new.events, taken.apart + new.apart)
+        connection.execute(f"insert into seen select {SAME} from {with_said(rows_of(folder, new.parts))}")
     return taken
 
 
-def _not_seen(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> Part | None:
-    """The part without the events of the table `seen`: itself, a new one, or none."""
-    new = f"(select * from {rows_of(folder, [part])} anti join seen using (session, seq))"
-    count = connection.execute(f"select count(*) from {new}").fetchone()
-    if count == (part.rows,):
-        return part
-    return None if count == (0,) else write_day(connection, new, part.day, folder)
+def _new_of(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> Taken:
+    """What of a part the table `seen` lacks: the part itself, a new one, or nothing."""
+    rows = with_said(rows_of(folder, [part]))
+    connection.execute(f"create or replace temp table fresh as select * exclude (said) from {rows} anti join seen using ({SAME})")
+    taken = connection.execute("select distinct session from fresh semi join seen using (session, seq) order by session").fetchall()
+    mark, apart = mark_of(part.sha256), ()
+    if taken:
+        keep_apart(connection, "fresh", "session in (select session from fresh semi join seen using (session, seq))", mark)
+        connection.execute(f"delete from fresh where (session, seq, time, hash(role, content)) in (select {SAME} from seen)")
+        names = "select distinct session from fresh where ends_with(session, ?) order by session"
+        apart = tuple(name for (name,) in connection.execute(names, [mark]).fetchall())
+    count = connection.execute("select count(*) from fresh").fetchall()[0][0]
+    if count == part.rows and not apart:
+        return Taken((part,), count)
+    return Taken((write_day(connection, "fresh", part.day, folder),), count, apart) if count else Taken()

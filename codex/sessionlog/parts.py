@@ -56,7 +56,7 @@ def quoted(text: str) -> str:
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scratch: Path) -> list[tuple[Path, Damage]]:
-    """Put the good events of sealed segments into the table `fresh`, each event once.
+    """Put the good events of sealed segments into the table `fresh`, each event once; two others may stand under one number.
 
     A segment that is whole is read by DuckDB as it stands; of any other the good lines are written out first. What is good is
     decided as readers of live segments decide it: by the checksum and by `Event`.
@@ -145,10 +145,15 @@ def _longest(sources: Sequence[Path]) -> int:
 
 def _drop_repeated(connection: duckdb.DuckDBPyConnection) -> None:
     """Of an event that stands there twice, the first counts."""
-    distinct = "(select count(*) from (select distinct session, seq from fresh))"
-    if connection.execute(f"select count(*) - {distinct} from fresh").fetchone() != (0,):
-        first = "row_number() over (partition by session, seq order by source) = 1"
+    if are_repeated(connection):
+        first = "row_number() over (partition by session, seq, time, hash(role, content) order by source) = 1"
         connection.execute(f"create or replace temp table fresh as select * from fresh qualify {first}")
+
+
+def are_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a number stands in `fresh` more than once."""
+    distinct = "(select count(*) from (select distinct session, seq from fresh))"
+    return connection.execute(f"select count(*) - {distinct} from fresh").fetchone() != (0,)
 
 
 def days_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:

@@ -71,13 +71,19 @@ def notes(folder: Path) -> Iterator[tuple[Path, Note]]:
             yield path, note
 
 
+def has_copy(folder: Path, path: Path) -> bool:
+    """Whether a copy of a file is here, under a name that `keep_copy` gives."""
+    copies = (folder / NAME).glob(f"{_flat(folder, path)}.*")
+    return any(filecmp.cmp(path, other, shallow=False) for other in copies if other.is_file())
+
+
 def keep_copy(folder: Path, path: Path) -> None:
     """Put a copy of a file here, under a name that says where it is and when that was, and leave the file."""
     if not path.is_file():
         return
     home = folder / NAME
     make_folder(home)
-    if any(filecmp.cmp(path, other, shallow=False) for other in home.glob(f"{_flat(folder, path)}.*") if other.is_file()):
+    if has_copy(folder, path):
         return  # whoever did this before was killed
     copy = _free(home, _flat(folder, path))
     try:

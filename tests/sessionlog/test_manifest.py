@@ -70,7 +70,7 @@ def test_manifest_before_with_a_missing_part_says_what_was_lost(log: SessionLog)
     (log.folder / current(log).parts[0].name).unlink()
     flip(log.folder / manifest.NAME)
     _, said, *_ = repair(log.folder)
-    assert said == "1 parts are missing, with 10 events; 0 events were read from segments again, 10 events are lost."
+    assert said == "1 parts are missing, with 10 events; 0 events were read again, 10 events are lost."
     assert by_key(SessionLog(log.folder).scan()) == by_key(events[10:])
     assert not examine(log.folder).ok
 
