@@ -170,7 +170,8 @@ class Compactor:
         connection.execute(f"delete from fresh where (session, seq, time, hash(role, content)) in (select {SAME} from there)")
         connection.execute(
             "create or replace temp table apart as select distinct session, source from fresh semi join there using (session, seq)"
-            " union select session, source from fresh qualify row_number() over (partition by session, seq order by source) > 1"
+            " union select session, source from (select *, max(time) over (partition by session, source) as newest from fresh)"
+            " qualify row_number() over (partition by session, seq order by newest desc, source) > 1"  # what went on keeps its name
         )
         if connection.execute("select count(*) from apart").fetchone() != (0,):
             keep_apart(connection, "fresh", "(session, source) in (select session, source from apart)", mark)
