@@ -91,6 +91,19 @@ class Store:
                 if self._manifests.current() is manifest:
                     raise
 
+    def now(self, ask: Callable[[], Answer]) -> Answer:
+        """What `ask` gives of the log as it is now, steadily; it may be asked more than once.
+
+        Raises:
+            CodexError: it cannot be answered as the newest MANIFEST has it.
+        """
+
+        def anew() -> Answer:
+            self.refresh()
+            return ask()
+
+        return self.steadily(anew)
+
     @staticmethod
     def _check_version(manifest: Manifest) -> None:
         for part in manifest.parts:

@@ -19,6 +19,7 @@ from codex.sessionlog import purge as purging
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine
 from codex.sessionlog.locks import SessionLock, only_one
+from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
@@ -281,6 +282,39 @@ def test_dry_run_whose_parts_go_meanwhile_counts_all_the_same(log: SessionLog, m
 
     monkeypatch.setattr(purging, "connect_parts", connect)
     assert log.purge(clock.now(), dry_run=True).sessions == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda log: [hit.event.content for hit in log.search("zebra")], ["the zebra"]),
+        (lambda log: [event.content for event in log.tail(n=2)][:1], ["the zebra"]),
+        (lambda log: [event.content for event in log.tail("young", n=2)][:1], ["the zebra"]),
+        (lambda log: log.annotate("young", 1, rating=1).rating, 1),
+        (lambda log: log.session("chat", id="young").append("user", "again").seq, 4),
+        (lambda log: log.health().ok, True),
+        (lambda log: log.ingest([Event(session="young", seq=0, ts=0.0, role="user", kind="chat")]).renamed, {"young": "young-2"}),
+    ],
+    ids=["search", "tail", "tail of one", "annotate", "go on", "health", "ingest"],
+)
+def test_question_whose_parts_go_meanwhile_is_asked_again(
+    log: SessionLog, monkeypatch: pytest.MonkeyPatch, ask: Callable[[SessionLog], object], answer: object
+) -> None:
+    talk(log.folder, "old", "long ago")
+    before = clock.now()
+    talk(log.folder, "young", "the zebra")
+    log.compact()
+    real = Store.refresh
+
+    def refresh(store: Store) -> manifest.Manifest:
+        seen = real(store)
+        if Store.refresh is refresh:  # once
+            monkeypatch.setattr(Store, "refresh", real)
+            assert SessionLog(log.folder).purge(before).sessions == 1
+        return seen
+
+    monkeypatch.setattr(Store, "refresh", refresh)
+    assert ask(log) == answer
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["young part that looks touched", "old part that does not"])
