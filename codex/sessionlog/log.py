@@ -76,7 +76,7 @@ class SessionLog:
             run_id: the run that its events belong to.
 
         Raises:
-            SessionBusy: a live writer has it.
+            SessionBusy: a live writer has it, or a purge takes long.
             WorkspaceError: the log cannot be written.
             UserError: the kind or id cannot be used, the log is closed, or `redaction.yaml` has a mistake.
         """
@@ -85,7 +85,7 @@ class SessionLog:
         if self._closed:
             raise UserError("the session log is closed", "expected an open one", "Open it again: `SessionLog.open(...)`.")
         name = new_id(kind) if id is None else check_id(id)
-        lock = self._lock(name)
+        lock = self._lock(name, new=id is None)
         try:
             next_seq = 0 if id is None else self._store.now(lambda: self._store.last_seq(name)) + 1
             session = Session(self._writer, lock, self._redactor, id=name, kind=kind, next_seq=next_seq, run_id=run_id)
@@ -99,9 +99,9 @@ class SessionLog:
             atexit.register(self.close)
         return session
 
-    def _lock(self, session: str) -> SessionLock:
+    def _lock(self, session: str, *, new: bool = False) -> SessionLock:
         make_folder(self._locks)
-        lock = SessionLock(self._locks, session)
+        lock = SessionLock(self._locks, session, new=new)
         try:
             lock.acquire()
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from codex.core import clock
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, manifest
+from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, locks, manifest
 from codex.sessionlog import purge as purging
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine
@@ -244,16 +245,32 @@ def test_session_is_not_continued_in_the_moment_of_its_removal(log: SessionLog, 
 
     def publish(folder: Path, wanted: manifest.Manifest) -> manifest.Manifest:
         if not wanted.parts and not asked:  # that is the one without it
-            with pytest.raises(SessionBusy, match="a purge that removes old sessions"):
+            with pytest.raises(SessionBusy, match=r"waits for a purge that removes old sessions; .* Try again when it has ended"):
                 SessionLog(log.folder).session("chat", id="old")
             asked.append("old")
+            with SessionLog(log.folder) as writing, writing.session("chat") as new:  # which nobody can be about to remove
+                asked.append(new.id)
         return real(folder, wanted)
 
     log.compact()
     monkeypatch.setattr(manifest, "publish", publish)
-    assert (log.purge(clock.now()).sessions, asked) == (1, ["old"])
+    monkeypatch.setattr(locks, "_PURGE_SECONDS", 0.1)
+    assert (log.purge(clock.now()).sessions, len(asked)) == (1, 2)
+    assert {info.id for info in log.sessions()} == {asked[1]}
     with log.session("chat", id="old") as session:
         assert session.append("user", "anew").seq == 1
+
+
+def test_session_waits_for_a_slow_purge_and_then_begins(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_PATIENCE_SECONDS", 0.05)
+    talk(log.folder, "other", "long ago")
+    with locks.nobody_begins(log.folder / "locks"):
+        begins = threading.Thread(target=talk, args=(log.folder, "other", "again"))
+        begins.start()
+        begins.join(0.3)
+        assert begins.is_alive()
+    begins.join(10)
+    assert [event.content for event in log.events("other") if event.role == "user"] == ["long ago", "again"]
 
 
 def test_dry_run_of_which_a_segment_goes_meanwhile_counts_all_the_same(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
