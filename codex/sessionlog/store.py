@@ -187,11 +187,9 @@ class Store:
     def rollup(self) -> str:
         """SQL for the rollup of the parts; made from the parts themselves when its file is not what was written, or there is none."""
         file = self.manifest.sessions
-        if not self.parts:
-            return rollup.empty()
-        if file is None or file.name in self.damaged:
-            return f"({rollup.of_events(rows_of(self.folder, self.parts))})"
-        return f"read_parquet({quoted(str(self.folder / file.name))})"
+        if file is not None and file.name not in self.damaged:  # it also knows the sessions of parts that are damaged
+            return f"read_parquet({quoted(str(self.folder / file.name))})"
+        return f"({rollup.of_events(rows_of(self.folder, self.parts))})" if self.parts else rollup.empty()
 
     def compacted(self, session: str) -> Summary | None:
         """What the parts hold of a session, in short; None when they hold nothing."""
