@@ -22,7 +22,7 @@ Harm = Literal["events lost", "search incomplete", "none"]
 LOOKS: Final = 5
 """How often a log that changes meanwhile is looked at, at most."""
 PAUSE_SECONDS: Final = 0.2
-"""What goes into the text index is there this much before MANIFEST says so, even on a slow disk."""
+"""A pause before a text index counts as incomplete, for what goes into it is there a moment before MANIFEST says so."""
 REPAIR: Final = "`codex-ml logs doctor --repair`"
 
 
