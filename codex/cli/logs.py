@@ -89,7 +89,9 @@ def show(
     else:
         show_timeline(found)
     say_damage(log)
-    if not found.events:
+    if found.problem is not None:
+        note(one_line(str(found.problem)))
+    elif not found.events:
         note(f"No events in {events}; it has {numbers.plural(found.info.events, 'event')}, the first is 0.")
 
 

@@ -23,11 +23,14 @@ PAUSE_SECONDS = 300.0
 
 
 def is_worthwhile(workspace: Workspace) -> bool:
-    """Whether enough has been written since the last compaction; a look at names and sizes only."""
+    """Whether enough has been written since the last compaction; a look at names and sizes only.
+
+    Of what cannot be looked at nothing is compacted; whoever asks the log is told.
+    """
     sizes: list[int] = []
-    with contextlib.suppress(FileNotFoundError), os.scandir(workspace.log / "segments") as entries:
+    with contextlib.suppress(OSError), os.scandir(workspace.log / "segments") as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 sizes.append(entry.stat().st_size)
     return len(sizes) >= ENOUGH_SEGMENTS or sum(sizes) >= ENOUGH_BYTES
 
@@ -60,7 +63,8 @@ class Compacting:
 
     def _look_again_and_again(self) -> None:
         while not self._closing.wait(self._pause):
-            compact_in_background(self._workspace)  # where one is at work already, the second ends at once
+            with contextlib.suppress(OSError, subprocess.SubprocessError):  # no room for a process just now, say: the next look may have it
+                compact_in_background(self._workspace)  # where one is at work already, the second ends at once
 
     def close(self) -> None:
         """Look no more; a compaction that runs goes on by itself."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from codex.core.errors import UserError
 from codex.core.paths import Workspace, tiny_model_folder
-from codex.services.logs import damage
+from codex.services.log_state import damage
 from codex.services.machine import LEAST_FREE_GIB, ask_gpus, disk_free, processor_flags, processor_name, usable_cores
 
 State = Literal["ok", "note", "missing"]

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, BinaryIO, Literal, get_args
 
-from codex.core.errors import UserError
+from codex.core.errors import Problem, UserError
 from codex.core.events import Event, Kind
 from codex.core.paths import Workspace
 from codex.services.ask import Limits, Written, ask, fitting, write_answer
 from codex.services.child_errors import ChildDied
-from codex.sessionlog import Annotation, Hit, LogReport, Selection, SessionInfo, SessionLog, annotations
+from codex.services.log_state import damage_seen, unreadable
+from codex.sessionlog import Annotation, Hit, Selection, SessionInfo, SessionLog, annotations
 
 __all__ = [
     "Annotation",
@@ -26,7 +27,6 @@ __all__ = [
     "Timeline",
     "answered",
     "checked",
-    "damage",
     "damage_seen",
     "find",
     "open_log",
@@ -64,11 +64,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One session to read: what a list says of it, its events in order, and what was said of them, by seq."""
+    """One session to read: what a list says of it, its events in order, and what was said of them, by seq.
+
+    `problem` says that none of its events can be read.
+    """
 
     info: SessionInfo
     events: tuple[Event, ...]
     annotations: dict[int, Annotation]
+    problem: Problem | None = None
 
 
 def open_log(workspace: Workspace) -> SessionLog:
@@ -132,12 +136,27 @@ def timeline(log: SessionLog, name: str, *, first: int | None = None, stop: int 
         UserError: there is no such session, or several.
     """
     session = resolve(log, name)
-    info = log.find(Selection(sessions=(session,)))[0]
+    info = _info(log, session, name)
     low = first if first is not None and first > 0 else 0
     events, position = log.since(session, low)
     begin, end = (position + value if value is not None and value < 0 else value for value in (first, stop))
     shown = [event for event in events if event.seq >= (begin or 0) and (end is None or event.seq < end)]
-    return Timeline(info, tuple(shown), log.annotations(session))
+    problem = None
+    if not events and not log.since(session, 0)[0]:
+        problem = unreadable(_info(log, session, name))  # looked for anew, for it may have been purged since
+    return Timeline(info, tuple(shown), log.annotations(session), problem)
+
+
+def _info(log: SessionLog, session: str, name: str) -> SessionInfo:
+    """What a list says of a session.
+
+    Raises:
+        UserError: it was purged since its `name` was looked up.
+    """
+    found = log.find(Selection(sessions=(session,)))
+    if not found:
+        raise _unknown_session(log, name)
+    return found[0]
 
 
 def resolve(log: SessionLog, name: str) -> str:
@@ -271,24 +290,3 @@ def sql_text(name: str, *, workspace: Workspace) -> str:
     near = get_close_matches(name, known, n=1)
     fix = f"Use `--name {near[0]}`." if near else "Choose one of these."
     raise UserError(f"the query {name!r} is unknown", f"expected one of {', '.join(sorted(known))}", fix)
-
-
-def damage(workspace: Workspace) -> str | None:
-    """What of the log is damaged, in a sentence, after reading all of it; None when nothing is."""
-    return _sentence(SessionLog.open(workspace).check())
-
-
-def damage_seen(log: SessionLog) -> str | None:
-    """What of the log is damaged, in a sentence, as far as it shows without reading all of it again; None when nothing is."""
-    return _sentence(log.health())
-
-
-def _sentence(report: LogReport) -> str | None:
-    said: list[str] = []
-    if report.bad or report.missing:
-        first = f"; the first in {report.bad[0].segment}" if report.bad else ""
-        total = report.good + report.compacted + len(report.bad)
-        said.append(f"{len(report.bad):,} damaged and {report.missing:,} missing of {total:,} events are left out{first}")
-    if report.damaged_parts:
-        said.append(f"{len(report.damaged_parts):,} compacted files are damaged, the first {report.damaged_parts[0]}")
-    return "; ".join(said) or None

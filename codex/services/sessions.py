@@ -6,17 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from codex.core.errors import UserError
+from codex.core.errors import Problem, UserError
 from codex.core.events import Event
 from codex.core.files import folder_bytes
 from codex.core.paths import Workspace
 from codex.services.ask import fitting
+from codex.services.log_state import Health, state_of, unreadable
 from codex.sessionlog import Annotation, Hit, Selection, SessionInfo, SessionLog
 
 __all__ = ["Annotation", "Filters", "Found", "Hit", "Listed", "SessionInfo", "Sessions", "Stretch", "Totals"]
@@ -143,6 +142,7 @@ class Stretch:
         position: what `Sessions.newer` asks with for what comes after the session's last event.
         said: what was said of them, by seq.
         measured: whether the session holds steps of a training.
+        problem: that none of its events can be read; then there are none here.
     """
 
     info: SessionInfo
@@ -152,6 +152,7 @@ class Stretch:
     position: int
     said: Mapping[int, Annotation] = field(default_factory=dict[int, Annotation])
     measured: bool = False
+    problem: Problem | None = None
 
 
 class Sessions:
@@ -164,6 +165,7 @@ class Sessions:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._log = SessionLog.open(workspace)
+        self.health = Health(self._log)
         self._kept: dict[Any, tuple[object, Any]] = {}
         self._fitting: dict[str, tuple[object, float, frozenset[str] | UserError]] = {}
         self._guard = threading.Lock()
@@ -342,10 +344,21 @@ class Sessions:
             [*inside, *inside, min(max(seq, 0), 2**63 - 1)],
         )
         low, high, measured = rows[0][-3:]
+        if low is None:
+            return self._unreadable(info)
         events = sorted((event_of(row) for row in rows if row[0] is not None), key=lambda event: event.seq)
         ends = (events[0].seq, events[-1].seq) if events else (begin, begin)
         said = self._log.annotations(session)
         return Stretch(info, tuple(events), ends[0] > low, ends[1] < high, high + 1, said, bool(measured))
+
+    def _unreadable(self, info: SessionInfo) -> Stretch:
+        """A session of whose events none was found, looked for anew: it may have been purged since, and may have begun again.
+
+        Raises:
+            UserError: it was purged.
+        """
+        now = self.info(info.id)
+        return Stretch(info, (), False, False, 0, problem=unreadable(info)) if now == info else self.stretch(info.id)
 
     def newer(self, session: str, position: int) -> tuple[list[Event], int]:
         """What came into a session after `position`, and the position to ask with next; cheap."""
@@ -358,6 +371,8 @@ class Sessions:
             UserError: there is no such session or event.
         """
         shown = self.stretch(session, first=seq)
+        if shown.problem is not None:
+            raise UserError(shown.problem.what, shown.problem.expected, shown.problem.fix)
         if not shown.events or shown.events[0].seq != seq:
             raise UserError(f"session {session!r} has no event {seq}", "expected one of its events", "Choose one on its page.")
         return shown.events[0], shown.said.get(seq)
@@ -382,16 +397,3 @@ def event_of(row: Sequence[Any]) -> Event:
     values = dict(zip(EVENT_COLUMNS, row, strict=False))
     values["attributes"] = json.loads(values["attributes"] or "{}")
     return Event.model_construct(**values)
-
-
-def state_of(folder: Path) -> tuple[Any, ...]:
-    """What changes whenever the log does: which files it has, and how large they are."""
-    found: list[Any] = []
-    with suppress(FileNotFoundError):
-        state = (folder / "MANIFEST").stat()
-        found.append((state.st_ino, state.st_mtime_ns))
-    with suppress(FileNotFoundError):
-        for path in (folder / "segments").iterdir():
-            with suppress(FileNotFoundError):  # the compactor removes those that it is done with
-                found.append((path.name, path.stat().st_size))
-    return tuple(sorted(found, key=str))

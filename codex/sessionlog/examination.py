@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
 
 Harm = Literal["events lost", "search incomplete", "none"]
+LOOKS: Final = 5
+"""How often a log that changes meanwhile is looked at, at most."""
+PAUSE_SECONDS: Final = 0.2
+"""A pause before a text index counts as incomplete, for what goes into it is there a moment before MANIFEST says so."""
 REPAIR: Final = "`codex-ml logs doctor --repair`"
 _GIVEN_UP: Final = "Restore the log from a backup, if there is one; delete this file when you have them again, or have given them up."
 _PUT_BACK: Final = (
@@ -58,9 +63,36 @@ class Examined:
 def examine(folder: Path) -> Examined:
     """Read every frame, sum every part, and compare rollup and text index with the parts. Changes nothing.
 
+    What it finds in a log that is compacted or purged meanwhile may be no harm: then it looks again, a few times at most.
+
     Raises:
         WorkspaceError: the log cannot be read at all, or a newer Codex wrote it.
     """
+    for _ in range(LOOKS - 1):
+        before = _state(folder)
+        try:
+            found = _look(folder)
+        except WorkspaceError:
+            if _state(folder) == before:
+                raise
+            continue
+        if any(finding.harm == "search incomplete" for finding in found.findings):
+            time.sleep(PAUSE_SECONDS)
+        if found.ok or _state(folder) == before:
+            return found
+    return _look(folder)
+
+
+def _state(folder: Path) -> object:
+    """What changes with MANIFEST."""
+    try:
+        state = (folder / manifests.NAME).stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def _look(folder: Path) -> Examined:
     store = Store(folder)
     around = [*_of_strays(folder), *_of_quarantine(folder)]
     if manifests.read(folder) is None:

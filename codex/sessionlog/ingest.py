@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, cast
 
@@ -109,8 +110,7 @@ class Ingestion:
         for name in _names(session):
             lock = self._lock(name)
             try:
-                self._store.refresh()
-                held = self._held(name)
+                held = self._store.now(partial(self._held, name))
                 try:
                     deque(held.places(waiting.rows(session), whole=name != session), maxlen=0)
                 except Another:

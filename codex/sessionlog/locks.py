@@ -20,6 +20,7 @@ from codex.sessionlog.writer import cannot_write, make_folder
 _COMPACTOR = "compactor.lock"
 _PURGE = ".purge.lock"  # no session's lock begins with a dot but the one of a session called `compactor`
 _PATIENCE_SECONDS = 1.0  # a process that was just killed needs a moment until the system has closed its files
+_PURGE_SECONDS = 30.0  # a purge publishes MANIFEST a few times, each with fsyncs, and is then done
 
 
 class SessionBusy(UserError):
@@ -95,7 +96,7 @@ def only_one(folder: Path) -> Generator[None]:
 
 @contextmanager
 def nobody_begins(folder: Path) -> Generator[None]:
-    """Have whoever wants to write a session wait; those that `held` names before are written on. For the one compactor only.
+    """Have whoever wants to go on with a session wait; those that `held` names before are written on. For the one compactor only.
 
     Args:
         folder: where lock files are; must exist.
@@ -133,37 +134,52 @@ class SessionLock:
     Args:
         folder: where lock files are; must exist.
         session: the session's id.
+        new: nobody has had this id before, so no purge can be about to remove the session, and it waits for none.
     """
 
-    def __init__(self, folder: Path, session: str) -> None:
+    def __init__(self, folder: Path, session: str, *, new: bool = False) -> None:
         self._path = _lock_of(folder, session)
         self._session = session
+        self._new = new
         self._descriptor: int | None = None
         forget_after_fork(self)
 
     def acquire(self) -> None:
-        """Take the lock, waiting up to a second for a writer that is just ending.
+        """Take the lock, waiting up to a second for a writer that is just ending, and longer for a purge, which always ends soon.
 
         Raises:
-            SessionBusy: a live writer holds it.
+            SessionBusy: a live writer holds it, or a purge takes long.
             OSError: the lock file cannot be made.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        now = time.monotonic()
+        deadline, of_purge = now + _PATIENCE_SECONDS, now + _PURGE_SECONDS
         while not self._try():
-            if time.monotonic() > deadline:
-                raise SessionBusy(
-                    f"session {self._session!r} is being written by {self._holder()}",
-                    "expected one writer of a session at a time",
-                    "Wait until it ends or stop it, or start a session of your own by leaving out `id`.",
-                )
+            now, purging = time.monotonic(), self._is_purging()
+            if purging:
+                deadline = now + _PATIENCE_SECONDS
+            if now > (of_purge if purging else deadline):
+                raise self._busy(purging=purging)
             time.sleep(0.02)
+
+    def _busy(self, *, purging: bool) -> SessionBusy:
+        if purging:
+            return SessionBusy(
+                f"session {self._session!r} waits for a purge that removes old sessions",
+                f"expected it to be done within {_PURGE_SECONDS:.0f} s",
+                "Try again when it has ended; a new session need not wait.",
+            )
+        return SessionBusy(
+            f"session {self._session!r} is being written by {self._holder()}",
+            "expected one writer of a session at a time",
+            "Wait until it ends or stop it, or start a session of your own by leaving out `id`.",
+        )
 
     def _try(self) -> bool:
         try:
             descriptor = _locked(self._path)
         except BlockingIOError:
             return False
-        if _is_held(self._path.with_name(_PURGE)):  # asked with our lock in hand: either we see the purge, or it sees us
+        if self._is_purging():  # asked with our lock in hand: either we see the purge, or it sees us
             self._path.unlink(missing_ok=True)
             os.close(descriptor)
             return False
@@ -176,9 +192,10 @@ class SessionLock:
         self._descriptor = descriptor
         return True
 
+    def _is_purging(self) -> bool:
+        return not self._new and _is_held(self._path.with_name(_PURGE))
+
     def _holder(self) -> str:
-        if _is_held(self._path.with_name(_PURGE)):
-            return "a purge that removes old sessions"
         try:
             pid = self._path.read_text()
         except FileNotFoundError:

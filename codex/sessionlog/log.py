@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
-import heapq
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +17,7 @@ from codex.sessionlog import annotations
 from codex.sessionlog.annotations import Annotation
 from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor
 from codex.sessionlog.failures import reading
+from codex.sessionlog.following import tail
 from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.ingest import Ingested, Ingestion
 from codex.sessionlog.locks import SessionLock, only_one
@@ -77,7 +76,7 @@ class SessionLog:
             run_id: the run that its events belong to.
 
         Raises:
-            SessionBusy: a live writer has it.
+            SessionBusy: a live writer has it, or a purge takes long.
             WorkspaceError: the log cannot be written.
             UserError: the kind or id cannot be used, the log is closed, or `redaction.yaml` has a mistake.
         """
@@ -86,11 +85,9 @@ class SessionLog:
         if self._closed:
             raise UserError("the session log is closed", "expected an open one", "Open it again: `SessionLog.open(...)`.")
         name = new_id(kind) if id is None else check_id(id)
-        lock = self._lock(name)
+        lock = self._lock(name, new=id is None)
         try:
-            if id is not None:
-                self._store.refresh()
-            next_seq = 0 if id is None else self._store.last_seq(name) + 1
+            next_seq = 0 if id is None else self._store.now(lambda: self._store.last_seq(name)) + 1
             session = Session(self._writer, lock, self._redactor, id=name, kind=kind, next_seq=next_seq, run_id=run_id)
             session.append("info", title, attributes={**(attributes or {}), MARK: "continued" if next_seq else "opened"})
         except BaseException:
@@ -102,9 +99,9 @@ class SessionLog:
             atexit.register(self.close)
         return session
 
-    def _lock(self, session: str) -> SessionLock:
+    def _lock(self, session: str, *, new: bool = False) -> SessionLock:
         make_folder(self._locks)
-        lock = SessionLock(self._locks, session)
+        lock = SessionLock(self._locks, session, new=new)
         try:
             lock.acquire()
         except OSError as error:
@@ -141,11 +138,7 @@ class SessionLog:
             position: 0 at first, then what the last call returned.
         """
 
-        def ask() -> list[Event]:
-            self._store.refresh()
-            return self._store.events(session, position)
-
-        events = self._store.steadily(ask)
+        events = self._store.now(lambda: self._store.events(session, position))
         return events, events[-1].seq + 1 if events else position
 
     def scan(self, selection: Selection | None = None, *, among: Any = None) -> Iterator[Event]:
@@ -192,31 +185,7 @@ class SessionLog:
             n: how many to begin with. Events of several sessions come by time, each session's in its own order.
             poll_seconds: how long to wait between looks.
         """
-        manifest = self._store.refresh()
-        live = self._store.live
-        held = {name: live.last_events(name, max(n, 1)) for name in self._names(session)}
-        positions = {name: last + 1 for name, last in self._store.last_seqs(session).items()} if follow else {}
-        positions |= {name: events[-1].seq + 1 for name, events in held.items() if events}
-        latest = list(heapq.merge(self._store.latest(n, session) if n else [], *held.values(), key=lambda event: event.ts))
-        yield from latest[max(len(latest) - n, 0) :]
-        while follow:
-            time.sleep(poll_seconds)
-            before, manifest = manifest, self._store.refresh()
-            reached = {name: live.last_seq(name) for name in self._names(session)}
-            read = live.events
-            if manifest is not before:  # what was live at the last look may stand in parts now
-                stored = self._store.last_seqs(session)
-                reached = {name: max(reached.get(name, -1), stored.get(name, -1)) for name in reached | stored}
-                read = self._store.events
-                # One that ends before where we were was purged, and may have begun again under its id.
-                positions = {name: next_seq if reached.get(name, -1) + 1 >= next_seq else 0 for name, next_seq in positions.items()}
-            changed = [name for name, last in reached.items() if last >= positions.get(name, 0)]
-            new = {name: read(name, positions.get(name, 0)) for name in changed}
-            positions |= {name: events[-1].seq + 1 for name, events in new.items() if events}
-            yield from heapq.merge(*new.values(), key=lambda event: event.ts)
-
-    def _names(self, session: str | None) -> list[str]:
-        return self._store.live.ids() if session is None else [session]
+        return tail(self._store, session, follow, n, poll_seconds=poll_seconds)
 
     def sql(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Ask the views `events`, `sessions` and `annotations` of the log as it is now; `.pl()`, `.df()`, `.fetchall()` give the answer.
@@ -258,9 +227,9 @@ class SessionLog:
         Raises:
             UserError: there is no such event, or nothing is said.
         """
-        self._store.refresh()
         annotation = Annotation(session, seq, rating, note, edit)
-        annotations.check(annotation, [event.seq for event in self._store.events(session, seq)[:1]])
+        there = self._store.now(lambda: self._store.events(session, seq))
+        annotations.check(annotation, [event.seq for event in there[:1]])
         with self.session(annotations.KIND, f"About event {seq} of {session}") as writing:
             writing.append("user", annotation.note or "", attributes=annotation.attributes())
         return annotation
@@ -311,8 +280,7 @@ class SessionLog:
 
     def health(self) -> LogReport:
         """What is good and what is not, as far as a look without reading everything again tells."""
-        self._store.refresh()
-        return self._store.report()
+        return self._store.now(self._store.report)
 
     def check(self) -> LogReport:
         """Read every segment from its beginning and sum every part, and say what is good and what is not."""

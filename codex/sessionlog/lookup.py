@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from codex.core import clock
@@ -18,6 +19,7 @@ from codex.sessionlog.parts import rows_of
 from codex.sessionlog.query import EventTable, add_live, connect_parts, lock, run_query
 from codex.sessionlog.reader import read_again
 from codex.sessionlog.selection import Selection
+from codex.sessionlog.snippets import snippet
 from codex.sessionlog.store import Store, event_of
 from codex.sessionlog.summary import Summary
 
@@ -32,7 +34,6 @@ _RATED: Final = """(
     from annotations where rating is not null group by session
 )"""
 FETCH_ROWS: Final = 5_000
-SNIPPET_CHARACTERS: Final = 160
 KEYS: Final = {"sessions": ("id",), "events": ("session", "seq")}
 """What names a row of each view."""
 
@@ -190,9 +191,13 @@ class Lookup:
         if among is not None:
             conditions.append("(session, seq) in (select session, seq from among)")
         query = f"select {_EVENT_NAMES} from events where {' and '.join(['true', *conditions])} order by session, seq"
-        with reading(self._store.folder):
-            rows = self._cursor(among).execute(query, parameters)
-            stretch = rows.fetchmany(FETCH_ROWS)
+
+        def begin() -> tuple[duckdb.DuckDBPyConnection, list[tuple[Any, ...]]]:
+            with reading(self._store.folder):
+                rows = self._cursor(among).execute(query, parameters)
+                return rows, rows.fetchmany(FETCH_ROWS)
+
+        rows, stretch = self._store.steadily(begin)
         while stretch:
             yield from map(event_of, stretch)
             with reading(self._store.folder):
@@ -218,7 +223,7 @@ class Lookup:
         while True:
             found = self.ranked(words, selection, limit=wanted, offset=offset, prefix=prefix)
             fitting = found if among is None else self._those(found, among)
-            events = self._events(fitting)
+            events = self._store.now(partial(self._events, fitting))
             for each in fitting:
                 event = events.get((each.session, each.seq))
                 if event is None or not _has(event, phrases) or (fits and not fits(event)):
@@ -237,9 +242,11 @@ class Lookup:
 
     def ranked(self, words: str, selection: Selection, *, limit: int = 20, offset: int = 0, prefix: bool = False) -> list[text.Found]:
         """Which events have all `words`, the best first, without their texts."""
-        self._store.refresh()
         if limit + offset < 1:  # tantivy panics
             return []
+        return self._store.now(lambda: self._ranked(words, selection, limit=limit, offset=offset, prefix=prefix))
+
+    def _ranked(self, words: str, selection: Selection, *, limit: int, offset: int, prefix: bool) -> list[text.Found]:
         best: dict[tuple[str, int], text.Found] = {}
         with self._disk.in_words():
             for index in self._indexes():
@@ -367,33 +374,3 @@ def _event_conditions(selection: Selection) -> tuple[list[str], list[Any]]:
         if values:
             add(f"{column} in ({', '.join('?' for _ in values)})", *values)
     return conditions, parameters
-
-
-def snippet(content: str, words: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The stretch of `content` with most of `words`, on one line, and where they are in it."""
-    import re
-
-    wanted = set(text.words_of(words))
-    spots = [(found.start(), found.end()) for found in re.finditer(r"[^\W_]+", content) if wanted.intersection(text.words_of(found[0]))]
-    if not spots:
-        begins = sorted(wanted, key=len)[-1:]
-        spots = [
-            (found.start(), found.end())
-            for found in re.finditer(r"[^\W_]+", content)
-            if any(word.startswith(begins[0]) for word in text.words_of(found[0]))
-        ]
-    start = _best_start(spots)
-    end = min(len(content), start + SNIPPET_CHARACTERS)
-    stretch = re.sub(r"\s", " ", content[start:end])
-    before, after = ("…" if start else ""), ("…" if end < len(content) else "")
-    marks = tuple((a - start + len(before), b - start + len(before)) for a, b in spots if a >= start and b <= end)
-    return before + stretch + after, marks
-
-
-def _best_start(spots: Sequence[tuple[int, int]]) -> int:
-    """Where a stretch begins that holds most spots, with a little before the first."""
-    if not spots:
-        return 0
-    counts = [sum(1 for a, _ in spots[at : at + 50] if a < start + SNIPPET_CHARACTERS - 30) for at, (start, _) in enumerate(spots[:500])]
-    first = spots[counts.index(max(counts))][0]
-    return max(0, first - 30)

@@ -219,11 +219,15 @@ def _read_before(folder: Path) -> bytes:
 def publish(folder: Path, manifest: Manifest) -> Manifest:
     """Make `manifest`, whose files are all synced, the one that readers see; survives a power loss at any moment.
 
+    For the one compactor only: a half-written MANIFEST that is there already is of one that was killed, and goes.
+
     Returns:
         It, under the next generation.
     """
     following = manifest.model_copy(update={"generation": manifest.generation + 1})
     path = folder / NAME
+    for left in folder.glob(f".{NAME}*.tmp"):
+        left.unlink(missing_ok=True)
     data = path.read_bytes() if path.exists() else b""
     if decode(data) is not None:  # a damaged one mends nothing
         files.write_atomic(folder / BEFORE, data)

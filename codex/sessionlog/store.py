@@ -91,6 +91,19 @@ class Store:
                 if self._manifests.current() is manifest:
                     raise
 
+    def now(self, ask: Callable[[], Answer]) -> Answer:
+        """What `ask` gives of the log as it is now, steadily; it may be asked more than once.
+
+        Raises:
+            CodexError: it cannot be answered as the newest MANIFEST has it.
+        """
+
+        def anew() -> Answer:
+            self.refresh()
+            return ask()
+
+        return self.steadily(anew)
+
     @staticmethod
     def _check_version(manifest: Manifest) -> None:
         for part in manifest.parts:
@@ -174,11 +187,9 @@ class Store:
     def rollup(self) -> str:
         """SQL for the rollup of the parts; made from the parts themselves when its file is not what was written, or there is none."""
         file = self.manifest.sessions
-        if not self.parts:
-            return rollup.empty()
-        if file is None or file.name in self.damaged:
-            return f"({rollup.of_events(rows_of(self.folder, self.parts))})"
-        return f"read_parquet({quoted(str(self.folder / file.name))})"
+        if file is not None and file.name not in self.damaged:  # it also knows the sessions of parts that are damaged
+            return f"read_parquet({quoted(str(self.folder / file.name))})"
+        return f"({rollup.of_events(rows_of(self.folder, self.parts))})" if self.parts else rollup.empty()
 
     def compacted(self, session: str) -> Summary | None:
         """What the parts hold of a session, in short; None when they hold nothing."""

@@ -22,6 +22,7 @@ from codex.core.events import Event
 from codex.core.paths import PACKAGE, Workspace
 from codex.sessionlog import SessionLog
 from tests.cli.conftest import Cli, Made
+from tests.sessionlog.logs import flip
 
 HOSTILE = "Evil\x1b[31m title\r\nsecond \u202eline \x9b2J " + "long " * 60
 T = 1_795_392_000.0  # 2026-11-23T00:00:00Z
@@ -448,6 +449,16 @@ def test_damage_is_said_by_all_that_read(cli: Cli, log: SessionLog, surroundings
         err = cli("logs", *line.split()).err
         assert "The session log is damaged: 1 damaged and 1 missing of 11 events are left out" in err, line
         assert err.rstrip().endswith("See `codex-ml logs doctor`.") or line == "sql select(1)"
+
+
+def test_show_of_a_session_whose_part_is_damaged_says_that_its_events_cannot_be_read(cli: Cli, log: SessionLog) -> None:
+    log.close()
+    log.compact()
+    flip(next((log.folder / "parts").glob("2026-11-23/*")))
+    answer = cli("logs", "show", "chat-1")
+    assert "chat-1" in answer.out and "events   4" in answer.out
+    assert "The session log is damaged: 1 compacted files are damaged" in answer.err
+    assert "none of the 4 events of session 'chat-1' can be read; expected " in answer.err and "No events in" not in answer.err
 
 
 @pytest.mark.parametrize("arguments", [["show", "big"], ["export", "-"]])

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from codex.core.events import Event
+from codex.services.log_state import Health
 from codex.sessionlog import SessionInfo, SessionLog
 from codex_ui import sessions_told
 from codex_ui.api_data import data_routes
@@ -20,6 +21,7 @@ from codex_ui.api_sessions import session_routes
 from codex_ui.context import AppContext
 from codex_ui.page import all_pages
 from tests.browser.workspaces import HOSTILE, log_talks
+from tests.sessionlog.logs import flip
 
 
 @pytest.fixture
@@ -152,6 +154,24 @@ def test_long_session_has_ways_to_its_other_stretches(client: TestClient, talks:
     assert ways(before="end") == ["earlier", "beginning"]
     assert ways(e=250) == ["earlier", "beginning", "later", "newest"]
     assert "No event here" in client.get(f"/api/sessions/{talks['long']}?e=9999").json()["html"]
+
+
+def test_damage_is_said_above_list_and_sql_and_by_a_session_that_it_took(client: TestClient, context: AppContext) -> None:
+    with SessionLog.open(context.workspace) as log, log.session("chat", "Lost", id="lost") as chat:
+        chat.append("user", "Where is the zebra?")
+    assert _parts(context)["sessions-damage"].strip() == ""
+    SessionLog.open(context.workspace).compact()
+    flip(next((context.workspace.log / "parts").glob("*/*")))
+    context.sessions.health = Health(SessionLog.open(context.workspace))  # which looks anew
+    for query in ({}, {"q": "zebra"}, {"tab": "sql"}):
+        told = _parts(context, query)["sessions-damage"]
+        assert "The session log is damaged" in told and "1 compacted files are damaged, the first parts/" in told
+        assert "<code>codex-ml logs doctor</code>" in told
+    answer = client.get("/api/sessions/lost")
+    html = answer.json()["html"]
+    assert answer.status_code == 200 and answer.json()["title"] == "Lost"
+    assert "<bdi>Lost</bdi>" in html and "none of the 3 events of session &#39;lost&#39; can be read" in html
+    assert "No event here" not in html
 
 
 @pytest.mark.parametrize("place", ["from=x", "e=-1", "before=1e9", "e=²", "from=" + "9" * 30])

@@ -51,6 +51,11 @@ def test_one_large_segment_is_enough(workspace: Workspace) -> None:
     assert is_worthwhile(workspace)
 
 
+def test_segments_that_cannot_be_looked_at_end_nothing(workspace: Workspace) -> None:
+    (workspace.log / "segments").write_text("a file")
+    assert not is_worthwhile(workspace)
+
+
 def test_who_is_open_looks_again_and_again(workspace: Workspace) -> None:
     looking = Compacting(workspace, pause_seconds=0.05)
     fill(workspace, compacting.ENOUGH_SEGMENTS)

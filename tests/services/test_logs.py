@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,37 +167,24 @@ def test_timeline_ranges_are_those_of_a_list(workspace: Workspace) -> None:
     assert {seq: said.note for seq, said in found.annotations.items()} == {2: "look"}
 
 
+def test_session_that_is_purged_after_its_name_was_looked_up_is_unknown(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = logs.resolve
+
+    def resolve(log: SessionLog, name: str) -> str:
+        session = real(log, name)
+        assert SessionLog(log.folder).purge(4_000_000_000.0).sessions == 12
+        return session
+
+    monkeypatch.setattr(logs, "resolve", resolve)
+    with pytest.raises(UserError, match="session 's-11' is unknown"):
+        logs.timeline(log, "s-11")
+
+
 def test_tail_takes_part_of_an_id_and_one_that_is_not_there_yet(log: SessionLog) -> None:
     assert {event.session for event in logs.tail(log, session="-11", lines=3)} == {"s-11"}
     assert list(logs.tail(log, session="nobody", lines=3)) == []
     with pytest.raises(UserError, match="more than 5 sessions"):
         list(logs.tail(log, session="s-", lines=3))
-
-
-def test_damage_that_changes_neither_size_nor_time_is_only_seen_by_reading_all(log: SessionLog, workspace: Workspace) -> None:
-    log.compact()
-    assert (logs.damage_seen(log), logs.damage(workspace)) == (None, None)
-    part = sorted(workspace.log.glob("parts/*/*.parquet"))[0]
-    before, raw = part.stat(), bytearray(part.read_bytes())
-    raw[len(raw) // 2] ^= 0xFF
-    part.write_bytes(raw)
-    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert logs.damage_seen(logs.open_log(workspace)) is None
-    assert logs.damage(workspace) == f"1 compacted files are damaged, the first {part.relative_to(workspace.log)}"
-    part.write_bytes(raw[:-1])
-    assert "1 compacted files are damaged" in (logs.damage_seen(logs.open_log(workspace)) or "")
-
-
-def test_damage_is_not_an_event_that_stands_there_twice_but_one_that_is_broken(log: SessionLog, workspace: Workspace) -> None:
-    segment = sorted((workspace.log / "segments").iterdir())[0]
-    again = segment.with_name(f"9{segment.name}")
-    shutil.copy(segment, again)
-    assert logs.damage_seen(logs.open_log(workspace)) is None
-    lines = segment.read_bytes().splitlines(keepends=True)
-    broken = [line.replace(b'"seq":', b'"sqe":') for line in lines]
-    again.write_bytes(b"".join(broken))
-    said = logs.damage_seen(logs.open_log(workspace))
-    assert said == f"{len(lines)} damaged and 0 missing of {120 + len(lines)} events are left out; the first in {again.name}"
 
 
 def test_sql_gives_values_and_which_columns_are_numbers(log: SessionLog, workspace: Workspace) -> None:

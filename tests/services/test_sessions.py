@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from codex.core.errors import UserError
+from codex.core.errors import UserError, WorkspaceError
 from codex.core.events import Event
 from codex.core.paths import Workspace
 from codex.services import sessions as module
-from codex.services.sessions import STRETCH, Filters, Sessions, day_start, state_of
-from codex.sessionlog import SessionLog
-from tests.sessionlog.logs import write_segments
+from codex.services.sessions import STRETCH, Filters, Sessions, day_start
+from codex.sessionlog import SessionInfo, SessionLog
+from tests.sessionlog.logs import flip, write_segments
 
 NOON = datetime(2026, 11, 20, 12).astimezone().timestamp()
 DAY = 86_400.0
@@ -207,20 +209,6 @@ def test_totals_follow_the_log_and_are_counted_once_while_it_stays(
     assert _listed(sessions)[0].startswith("evaluation-")
 
 
-def test_log_has_another_state_when_it_grows_or_is_compacted_and_the_same_otherwise(workspace: Workspace, tmp_path: Path) -> None:
-    assert state_of(tmp_path / "nothing") == ()
-    states = [state_of(workspace.log)]
-    assert state_of(workspace.log) == states[0]
-    with SessionLog.open(workspace) as log, log.session("chat") as chat:
-        states.append(state_of(workspace.log))
-        chat.append("user", "More.")
-        states.append(state_of(workspace.log))
-    states.append(state_of(workspace.log))
-    SessionLog.open(workspace).compact()
-    states.append(state_of(workspace.log))
-    assert len(set(states)) == len(states)
-
-
 def _long(workspace: Workspace, seqs: list[int], name: str = "long") -> None:
     events = [Event(session=name, seq=seq, ts=NOON + 10 * DAY + seq, role="info", kind="agent", content=f"n{seq}") for seq in seqs]
     write_segments(workspace.log, events, 1, seed=len(name))
@@ -267,6 +255,52 @@ def test_stretch_gives_events_as_they_were_written_and_says_whether_steps_are_am
         assert list(shown.events) == _events(name)
         assert shown.measured == (name == "training-a")
         assert (shown.info.title, shown.earlier, shown.later) == (f"Title of {name}", False, False)
+
+
+def test_session_whose_part_is_damaged_has_its_head_and_says_that_its_events_cannot_be_read(workspace: Workspace) -> None:
+    SessionLog.open(workspace).compact()
+    flip(next((workspace.log / "parts").glob("2026-11-20/*")))
+    sessions = Sessions(workspace)
+    shown = sessions.stretch("chat-a")
+    assert (shown.info.title, shown.info.events, shown.events, shown.later) == ("Title of chat-a", 3, (), False)
+    said = "none of the 3 events of session 'chat-a' can be read; expected .* `codex-ml logs doctor`"
+    assert re.match(said, str(shown.problem))
+    with pytest.raises(UserError, match=said):
+        sessions.event("chat-a", 1)
+    assert sessions.stretch("chat-b").problem is None and len(sessions.stretch("chat-b").events) == 3
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_session_that_is_purged_while_it_is_opened_is_unknown_or_the_new_one(
+    sessions: Sessions, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    real = sessions.info
+
+    def info(session: str) -> SessionInfo:
+        seen = real(session)
+        monkeypatch.setattr(sessions, "info", real)
+        SessionLog.open(workspace).purge(NOON + DAY / 2)
+        if again:
+            with SessionLog.open(workspace) as log, log.session("chat", "Anew", id=session):
+                pass
+        return seen
+
+    monkeypatch.setattr(sessions, "info", info)
+    if again:
+        assert sessions.stretch("chat-a").events[0].content == "Anew"
+    else:
+        with pytest.raises(UserError, match="'chat-a' is unknown"):
+            sessions.stretch("chat-a")
+
+
+@pytest.mark.parametrize("where", ["segments", "."])
+def test_log_that_is_no_folder_is_told_in_words(workspace: Workspace, where: str) -> None:
+    shutil.rmtree(workspace.log / where)
+    (workspace.log / where).write_text("a file")
+    sessions = Sessions(workspace)
+    for ask in (sessions.totals, lambda: sessions.listed(Filters()), lambda: sessions.search(Filters(text="zebra"))):
+        with pytest.raises(WorkspaceError, match=r"cannot be read \(Not a directory\)"):
+            ask()
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../x", "'; select 1; --", "x" * 5000])

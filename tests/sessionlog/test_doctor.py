@@ -14,10 +14,11 @@ import pytest
 from codex.core import files
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import SessionLog, doctor, manifest
+from codex.sessionlog import SessionLog, doctor, examination, manifest
 from codex.sessionlog.compactor import Compacted, Compactor
 from codex.sessionlog.doctor import examine, repair
 from codex.sessionlog.manifest import sha256
+from codex.sessionlog.store import Store
 from tests.sessionlog.logs import by_key, current, flip, some_events, write_segments
 
 
@@ -40,6 +41,30 @@ def compacted(log: SessionLog, events: list[Event]) -> SessionLog:
 def test_sound_log_has_no_finding(compacted: SessionLog) -> None:
     assert examine(compacted.folder).findings == ()
     assert repair(compacted.folder) == ()
+
+
+@pytest.mark.parametrize("change", ["compact", "purge"])
+def test_log_that_changes_while_it_is_examined_is_looked_at_again(
+    compacted: SessionLog, events: list[Event], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    write_segments(compacted.folder, [Event(session="new", seq=0, ts=events[-1].ts, role="user", kind="chat", content="zebra")], 1, seed=3)
+    real = examination.of_text
+
+    def of_text(store: Store) -> Iterator[examination.Finding]:
+        if examination.of_text is of_text:  # once
+            monkeypatch.setattr(examination, "of_text", real)
+            compacted.compact() if change == "compact" else compacted.purge(events[150].ts)
+        return real(store)
+
+    monkeypatch.setattr(examination, "of_text", of_text)
+    assert examine(compacted.folder).findings == ()
+
+
+def test_what_a_log_lacks_is_reported_even_when_it_changes_all_the_time(compacted: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(compacted.folder / "text-1")
+    monkeypatch.setattr(examination, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(examination, "_state", lambda _: object())
+    assert [finding.harm for finding in examine(compacted.folder).findings] == ["search incomplete"]
 
 
 def test_empty_log_is_sound(folder: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from codex.core.errors import UserError
 from codex.core.events import Event
 from codex.sessionlog import Selection, SessionLog
-from codex.sessionlog.lookup import snippet
+from codex.sessionlog.snippets import snippet
 from tests.sessionlog.logs import WORDS, some_events, write_segments
 
 

@@ -77,3 +77,10 @@ def test_manifest_before_with_a_missing_part_says_what_was_lost(log: SessionLog)
 
 def test_empty_folder_has_no_manifest_to_miss(tmp_path: Path) -> None:
     assert manifest.read(tmp_path) == manifest.Manifest() and manifest.read_before(tmp_path) is None
+
+
+def test_half_written_manifests_of_killed_processes_go_with_the_next_one(folder: Path) -> None:
+    for name in (manifest.NAME, manifest.BEFORE):
+        (folder / f".{name}.4711.tmp").write_bytes(b"half")
+    manifest.publish(folder, manifest.Manifest())
+    assert [path.name for path in folder.iterdir()] == [manifest.NAME]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from codex.core import clock
 from codex.core.errors import WorkspaceError
 from codex.core.events import Event
-from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, manifest
+from codex.sessionlog import CompactorBusy, SessionBusy, SessionLog, locks, manifest
 from codex.sessionlog import purge as purging
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine
 from codex.sessionlog.locks import SessionLock, only_one
+from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
 from tests.sessionlog.logs import by_key, some_events, write_segments
 
@@ -243,16 +245,32 @@ def test_session_is_not_continued_in_the_moment_of_its_removal(log: SessionLog, 
 
     def publish(folder: Path, wanted: manifest.Manifest) -> manifest.Manifest:
         if not wanted.parts and not asked:  # that is the one without it
-            with pytest.raises(SessionBusy, match="a purge that removes old sessions"):
+            with pytest.raises(SessionBusy, match=r"waits for a purge that removes old sessions; .* Try again when it has ended"):
                 SessionLog(log.folder).session("chat", id="old")
             asked.append("old")
+            with SessionLog(log.folder) as writing, writing.session("chat") as new:  # which nobody can be about to remove
+                asked.append(new.id)
         return real(folder, wanted)
 
     log.compact()
     monkeypatch.setattr(manifest, "publish", publish)
-    assert (log.purge(clock.now()).sessions, asked) == (1, ["old"])
+    monkeypatch.setattr(locks, "_PURGE_SECONDS", 0.1)
+    assert (log.purge(clock.now()).sessions, len(asked)) == (1, 2)
+    assert {info.id for info in log.sessions()} == {asked[1]}
     with log.session("chat", id="old") as session:
         assert session.append("user", "anew").seq == 1
+
+
+def test_session_waits_for_a_slow_purge_and_then_begins(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_PATIENCE_SECONDS", 0.05)
+    talk(log.folder, "other", "long ago")
+    with locks.nobody_begins(log.folder / "locks"):
+        begins = threading.Thread(target=talk, args=(log.folder, "other", "again"))
+        begins.start()
+        begins.join(0.3)
+        assert begins.is_alive()
+    begins.join(10)
+    assert [event.content for event in log.events("other") if event.role == "user"] == ["long ago", "again"]
 
 
 def test_dry_run_of_which_a_segment_goes_meanwhile_counts_all_the_same(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +299,39 @@ def test_dry_run_whose_parts_go_meanwhile_counts_all_the_same(log: SessionLog, m
 
     monkeypatch.setattr(purging, "connect_parts", connect)
     assert log.purge(clock.now(), dry_run=True).sessions == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda log: [hit.event.content for hit in log.search("zebra")], ["the zebra"]),
+        (lambda log: [event.content for event in log.tail(n=2)][:1], ["the zebra"]),
+        (lambda log: [event.content for event in log.tail("young", n=2)][:1], ["the zebra"]),
+        (lambda log: log.annotate("young", 1, rating=1).rating, 1),
+        (lambda log: log.session("chat", id="young").append("user", "again").seq, 4),
+        (lambda log: log.health().ok, True),
+        (lambda log: log.ingest([Event(session="young", seq=0, ts=0.0, role="user", kind="chat")]).renamed, {"young": "young-2"}),
+    ],
+    ids=["search", "tail", "tail of one", "annotate", "go on", "health", "ingest"],
+)
+def test_question_whose_parts_go_meanwhile_is_asked_again(
+    log: SessionLog, monkeypatch: pytest.MonkeyPatch, ask: Callable[[SessionLog], object], answer: object
+) -> None:
+    talk(log.folder, "old", "long ago")
+    before = clock.now()
+    talk(log.folder, "young", "the zebra")
+    log.compact()
+    real = Store.refresh
+
+    def refresh(store: Store) -> manifest.Manifest:
+        seen = real(store)
+        if Store.refresh is refresh:  # once
+            monkeypatch.setattr(Store, "refresh", real)
+            assert SessionLog(log.folder).purge(before).sessions == 1
+        return seen
+
+    monkeypatch.setattr(Store, "refresh", refresh)
+    assert ask(log) == answer
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["young part that looks touched", "old part that does not"])

@@ -11,7 +11,7 @@ from codex.core.errors import WorkspaceError
 from codex.sessionlog import SessionLog, manifest
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.manifest import StoredFile
-from tests.sessionlog.logs import by_key, some_events, write_segments
+from tests.sessionlog.logs import by_key, flip, some_events, write_segments
 
 
 @pytest.fixture
@@ -50,3 +50,15 @@ def test_list_is_not_made_from_a_damaged_part(compacted: SessionLog) -> None:
         compacted.compact()
     assert Compactor(compacted.folder).manifest == before
     assert by_key(SessionLog(compacted.folder).events("late")) == by_key(late)
+
+
+def test_session_of_which_every_part_is_damaged_is_listed_and_numbered_on(log: SessionLog) -> None:
+    with log.session("chat", "Lost", id="lost") as session:
+        session.append("user", "hello")
+    log.close()
+    log.compact()
+    for part in (log.folder / "parts").glob("*/*"):
+        flip(part)
+    with SessionLog(log.folder) as again:
+        assert [(info.title, info.events) for info in again.sessions()] == [("Lost", 3)]
+        assert again.session("chat", id="lost").append("user", "again").seq == 4

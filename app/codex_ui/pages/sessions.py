@@ -37,7 +37,10 @@ def _list(context: AppContext, query: Query, total: int) -> Markup:
 
 def _live(context: AppContext, query: Query) -> Live:
     totals = context.sessions.totals()
-    parts = {"sessions-head": render("sessions-head.html", totals=totals)}
+    parts = {
+        "sessions-head": render("sessions-head.html", totals=totals),
+        "sessions-damage": render("sessions-damage.html", damage=context.sessions.health.damage()),
+    }
     if query.get("tab") == "sql":
         parts |= _sql(context)
     else:
