@@ -14,11 +14,13 @@ from codex.core import clock, files
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.parts import FOLDER as PARTS
 from codex.sessionlog.parts import SUFFIX as PART
+from codex.sessionlog.segment import BEGUN
 from codex.sessionlog.segment import SUFFIX as SEGMENT
 from codex.sessionlog.text import FOLDER as TEXT
 from codex.sessionlog.writer import make_folder
 
 NAME: Final = "quarantine"
+_BEGUN_SECONDS: Final = 60.0
 LOST: Final = "lost-events."  # how the names of notes begin that say which events were lost
 
 
@@ -130,6 +132,13 @@ def _in(folder: Path) -> list[Path]:
 
 
 def _not_of(folder: Path, suffix: str, name: str) -> list[tuple[Path, str]]:
-    return [
-        (path, "a folder" if path.is_dir() else f"no {name}") for path in _in(folder) if path.is_dir() or not path.name.endswith(suffix)
-    ]
+    wrong = [path for path in _in(folder) if path.is_dir() or not path.name.endswith(suffix)]
+    return [(path, "a folder" if path.is_dir() else f"no {name}") for path in wrong if not _is_begun(path)]
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a file is a segment that some writer is just about to name."""
+    try:
+        return path.suffix == BEGUN and path.is_file() and abs(clock.now() - path.stat().st_mtime) < _BEGUN_SECONDS
+    except FileNotFoundError:
+        return True

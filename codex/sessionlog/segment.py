@@ -14,6 +14,8 @@ from codex.core import clock, files
 from codex.sessionlog.schema import NAME_SUFFIX
 
 SUFFIX = ".ndjson"
+BEGUN = ".new"
+"""How the name of a segment ends until it is locked."""
 
 
 def datasync(descriptor: int) -> None:
@@ -43,7 +45,7 @@ class Segment:
         self.size = 0
         self._synced = 0
         self._sync_lock = threading.Lock()
-        unnamed = self.path.with_suffix(".new")  # no reader looks at it yet
+        unnamed = self.path.with_suffix(BEGUN)  # no reader looks at it yet
         self._descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

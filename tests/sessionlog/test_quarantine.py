@@ -169,3 +169,12 @@ def test_text_index_that_knows_more_than_the_parts_is_made_anew(compacted: Sessi
     assert "the text index knows" in finding.what and finding.harm == ("search incomplete" if left else "none")
     assert repair(compacted.folder) == ("The text index was made anew.",)
     assert examine(compacted.folder).findings == ()
+
+
+def test_segment_that_a_writer_is_about_to_name_is_left_alone_and_one_that_nobody_named_goes(compacted: SessionLog) -> None:
+    begun = compacted.folder / "segments" / "20261201T000000.000Z-1-aaaaaaaa.v2.new"
+    begun.touch()
+    assert repair(compacted.folder) == () and begun.exists()
+    os.utime(begun, (begun.stat().st_mtime - 3600,) * 2)
+    (done,) = repair(compacted.folder)
+    assert begun.name in done and not begun.exists()
