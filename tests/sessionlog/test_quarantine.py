@@ -175,6 +175,7 @@ def test_segment_that_a_writer_is_about_to_name_is_left_alone_and_one_that_nobod
     begun = compacted.folder / "segments" / "20261201T000000.000Z-1-aaaaaaaa.v2.new"
     begun.touch()
     assert repair(compacted.folder) == () and begun.exists()
-    os.utime(begun, (begun.stat().st_mtime - 3600,) * 2)
+    then = begun.stat().st_mtime - 3600
+    os.utime(begun, (then, then))
     (done,) = repair(compacted.folder)
     assert begun.name in done and not begun.exists()
