@@ -22,7 +22,7 @@ from tests.browser.axe import does_not_fit, violations
 from tests.browser.conftest import GONE, OpenPage, Seen
 from tests.browser.held import Held
 from tests.browser.workspaces import log_steps
-from tests.made import Made
+from tests.made import Made, whole_weights
 
 SEEN_WITHIN_SECONDS = 2.0
 
@@ -98,7 +98,7 @@ def test_state_change_changes_head_chip_and_buttons_without_a_reload(ground: Gro
     now = clock.now()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "/models/base"}')
-    (run.adapter / "adapter_model.safetensors").write_bytes(bytes(2048))
+    (run.adapter / "adapter_model.safetensors").write_bytes(whole_weights(2048))
     run.report.write_text(json.dumps({"run": run.id, "verdict": Made.verdict()}))
     ground.made.tell(run, state="finished", reason=Reason("finished", "Finished."), started=now - 72, ended=now, step=200, total=200)
     expect(page.locator("h1 .cx-chip")).to_have_text("Finished")
