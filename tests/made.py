@@ -16,6 +16,13 @@ from codex.services.metrics import session_of
 from codex.sessionlog import SessionLog
 
 
+def whole_weights(size: int) -> bytes:
+    """A safetensors file of `size` bytes, zeros behind its header."""
+    room = 128
+    header = json.dumps({"zeros": {"dtype": "U8", "shape": [size - room], "data_offsets": [0, size - room]}}).encode()
+    return (room - 8).to_bytes(8, "little") + header.ljust(room - 8) + bytes(size - room)
+
+
 class Made:
     """Makes runs by hand, through the same files that a worker writes."""
 
@@ -52,7 +59,7 @@ class Made:
         run = self.run(title, state="finished", reason=done, started=now - 72, ended=now, step=100, total=100, numbers={"loss": 4.5812})
         run.adapter.mkdir()
         (run.adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/models/base"}))
-        (run.adapter / "adapter_model.safetensors").write_bytes(bytes(2048))
+        (run.adapter / "adapter_model.safetensors").write_bytes(whole_weights(2048))
         run.report.write_text(json.dumps({"run": run.id, "verdict": self.verdict()}))
         self.steps(run, range(1, 4))
         return run

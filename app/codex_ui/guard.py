@@ -25,6 +25,8 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD_BYTES = 512 * 2**20
 """The largest request; a data file comes as one."""
+ADDRESS_BYTES = 60_000
+"""The longest path and query; at 64 KiB Gradio fails on it, and on each later question of a page that was opened so."""
 FREE_PATHS = ("/login", "/vendor/")
 """What is shown without a token: the page that asks for it, and its style."""
 WRONG_TOKEN_SECONDS = 0.5
@@ -56,7 +58,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refuse_place(headers) or self._refuse_size(headers)
+        refusal = self._refuse_place(headers) or self._refuse_address(scope) or self._refuse_size(headers)
         if refusal is not None:
             await _answer(scope, send, *refusal)
         elif await self._let_in(scope, headers, send):
@@ -82,6 +84,12 @@ class Guard:
             return self._address.token is not None and name == socket.gethostname().lower()
         # A name can be made to point anywhere, a number cannot.
         return given.is_loopback or self._address.host in ("0.0.0.0", "::")
+
+    def _refuse_address(self, scope: Scope) -> tuple[int, str] | None:
+        length = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
+        if length > ADDRESS_BYTES:
+            return 414, f"The address has {length:,} characters; at most {ADDRESS_BYTES:,}. Open {self._address.origin} and set it there."
+        return None
 
     @staticmethod
     def _refuse_size(headers: dict[str, str]) -> tuple[int, str] | None:

@@ -16,6 +16,8 @@ TONES: dict[str, Tone] = {
     "finished": "good", "stopped": "warn", "failed": "bad", "unreadable": "bad",
 }  # fmt: skip
 MOST_ITEMS = 3
+TALK = {"adapter": "talk to base and adapter side by side", "model": "talk to it"}
+"""What a chat is with each kind of result; full training leaves a model, whose base is another one."""
 
 
 def state(summary: RunSummary) -> Painted:
@@ -102,29 +104,35 @@ def show_items(summary: RunSummary) -> None:
 def show_adapter(summary: RunSummary) -> None:
     """Where the trained weights are, and the plain lines that load them."""
     from codex.core.files import folder_bytes
-    from codex.services.runs import loading_code
+    from codex.services.results import result_of
 
-    code = loading_code(summary.run)
-    if code is None:
+    found = result_of(summary.run)
+    if found is None:
         return
-    what = "Model" if (summary.run.adapter / "config.json").is_file() else "Adapter"
-    out(Painted(f"{what}: {summary.run.adapter}", "bold"), f"  {numbers.size(folder_bytes(summary.run.adapter))}")
-    for line in code.splitlines():
+    size = f"  {numbers.size(folder_bytes(found.folder))}"
+    if found.kind == "damaged":
+        out(Painted(f"Damaged result: {found.folder}", "bad"), size)
+        out("  ", one_line(str(found.problem)))
+        return
+    out(Painted(f"{found.kind.capitalize()}: {found.folder}", "bold"), size)
+    for line in found.code.splitlines():
         out("  ", line)
 
 
 def next_commands(summary: RunSummary) -> list[tuple[str, ...]]:
     """What a person may want to do now: the command's words, then what it does."""
+    from codex.services.results import result_of
+
     run = summary.run
     show = ("runs", "show", run.id, "everything about it")
     if summary.status.state == "finished":
-        whole = (run.adapter / "config.json").is_file()  # full training leaves a model, whose base is another one
-        about = "talk to it" if whole else "talk to base and adapter side by side"
-        chat = [("chat", run.id, about)] if run.adapter.is_dir() else []
-        return [*chat, show]
+        found = result_of(run)
+        about = TALK.get(found.kind) if found is not None else None
+        return [("chat", run.id, about), show] if about is not None else [show]
     if summary.status.state in ("failed", "stopped", "unreadable"):  # a resume writes a status that can be read
         saved = run.checkpoints.is_dir() and any(path.name.startswith("checkpoint-") for path in run.checkpoints.iterdir())
-        about = "go on from the newest complete checkpoint" if saved else "begin again, once the cause is mended"
+        anew = "begin again, once the cause is mended" if summary.status.state == "failed" else "begin again from the start"
+        about = "go on from the newest complete checkpoint" if saved else anew
         return [("runs", "resume", run.id, about), show]
     return [show]
 

@@ -86,6 +86,16 @@ class FieldHelp:
     text: bool = field(default=False, repr=False)
 
     @property
+    def switch(self) -> bool:
+        """Whether it is on or off."""
+        return self.type == "true or false"
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a form offers its values to choose from, and no others."""
+        return bool(self.choices) and not self.lists and not self.optional
+
+    @property
     def expectation(self) -> str:
         """What it takes, in words: "a whole number, 1 to 512"."""
         bounds = str(self.bounds)

@@ -215,7 +215,12 @@ class TrainingConfig(Section):
         description="Puts a batch's examples end to end instead of padding them. Fewer wasted tokens; attention keeps them apart.",
     )
     log_every: int = Field(
-        1, ge=1, le=100_000, title="Log every", description="Steps between logged metrics.", json_schema_extra=unit("steps")
+        1,
+        ge=1,
+        le=100_000,
+        title="Log every",
+        description="Steps between logged metrics; the first and the last are always logged.",
+        json_schema_extra=unit("steps"),
     )
     save_every: int = Field(
         20,

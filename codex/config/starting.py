@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from math import copysign
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from codex.config.asked import hear
 from codex.config.compose import DEFAULT_RECIPE, start_of
 from codex.config.fields import GROUPS, FieldHelp, settings_of
 from codex.config.library import Library, follow
-from codex.config.plain import dump_inline
+from codex.config.plain import dump_inline, plain
 from codex.config.table import REQUIRED, Entry, Table, put, settle
 from codex.config.validate import method_of
+from codex.config.words import in_words
 from codex.core.errors import ConfigError, Problem
 
 BY_CHOICE = {"recipe": "recipe", "method.name": "method"}
 """Settings that a form does not take as text, and the choice that says them."""
+_SWITCH = TypeAdapter(bool)
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,17 @@ class Held:
         setting: which.
         value: what holds; REQUIRED where a person must say something.
         text: as a person would type it; empty also where nothing holds.
+        origin: where it came from, in words; None for a default.
     """
 
     setting: FieldHelp
     value: Any
     text: str
+    origin: str | None = None
 
     def said_by(self, text: str) -> bool:
         """Whether `text` asks for what holds anyway."""
-        return text == self.text or _same(settle(Entry(text, text, "", typed=True), self.setting), self.value)
+        return text == self.text or _same(_meant(Entry(text, text, "", typed=True), self.setting), self.value)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,26 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) else dump_inline(value)
 
 
+def switched(value: Any) -> bool | None:
+    """What a switch makes of a value, as validation does: `1`, `on` and `True` are true; None for what it refuses."""
+    try:
+        return _SWITCH.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def switch_of(text: str) -> bool | None:
+    """What a switch makes of what was typed; None for what it refuses."""
+    return switched(plain(text))
+
+
+def _meant(entry: Entry, setting: FieldHelp) -> Any:
+    """The value of `entry`; a switch's as it is taken, however it was written."""
+    value = settle(entry, setting)
+    switch = switched(value) if setting.switch else None
+    return value if switch is None else switch
+
+
 def _same(one: Any, other: Any) -> bool:
     """Whether two values mean the same to every setting: 1 is 1.0, and neither is `true`."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
@@ -108,8 +134,9 @@ def _held(table: Table, settings: Mapping[str, FieldHelp]) -> dict[str, Held]:
         if name in BY_CHOICE or name in absent or setting.secret:
             continue
         entry = table.get(name)
-        value = (REQUIRED if setting.required else setting.default) if entry is None else settle(entry, setting)
-        found[name] = Held(setting, value, typed(value) if entry is None else _text(entry, value))
+        value = (REQUIRED if setting.required else setting.default) if entry is None else _meant(entry, setting)
+        text = typed(value) if entry is None else _text(entry, value)
+        found[name] = Held(setting, value, text, None if entry is None else in_words(entry.origin))
     return found
 
 

@@ -13,6 +13,7 @@ from codex.core.errors import ModelError
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",), ("tekken.json",))
@@ -132,7 +133,7 @@ def _read_header(path: Path) -> dict[str, Tensor]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Broken(f"{path.name} is not readable JSON") from None
     if not isinstance(value, dict):
         raise _Broken(f"{path.name} is not a JSON object")
@@ -158,6 +159,36 @@ def base_of_adapter(folder: Path) -> str | None:
             f"the adapter {str(folder)!r} is damaged: {said}", "expected what PEFT wrote there", "Copy the folder again, or train again."
         ) from None
     return base
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What an adapter's folder holds.
+
+    Args:
+        base: the model that it was trained on, as it was named then.
+        tensors: their names.
+    """
+
+    base: str
+    tensors: frozenset[str]
+
+
+def whole_adapter(folder: Path) -> Adapter:
+    """What the adapter in `folder` is, from its config and its weights' header; no weight is read.
+
+    Raises:
+        ModelError: a file is missing, damaged or cut short.
+    """
+    missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]
+    base = None if missing else base_of_adapter(folder)
+    if base is None:
+        raise ModelError(
+            f"the adapter folder {str(folder)!r} is incomplete: {'; '.join(missing)}",
+            f"expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}",
+            "Copy the folder again, or train again.",
+        )
+    return Adapter(base, frozenset(read_header(folder / ADAPTER_WEIGHTS)))
 
 
 def _shards(folder: Path, missing: list[str]) -> dict[str, set[str]]:

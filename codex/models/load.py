@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from codex.config.schema import ModelConfig
 from codex.core.errors import ModelError
 from codex.core.paths import Workspace, is_there, tiny_model_folder, typed_path
-from codex.models.folder import ADAPTER_CONFIG, ModelInfo, base_of_adapter, inspect_folder, read_header
+from codex.models.folder import ADAPTER_CONFIG, ModelInfo, inspect_folder, whole_adapter
 from codex.models.hub import PREFIX, HubModel, OnDownload, obtain
 from codex.models.shapes import empty_model, hushed, read_config, refuse_partial
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TINY = "codex-tiny"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BLOCK = 64  # weights that share one scale in 4-bit
 
 
@@ -204,7 +203,7 @@ def attach_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = Fa
     Raises:
         ModelError: the folder holds no whole adapter, or one of another model.
     """
-    stored = _adapter_tensors(folder)
+    stored = whole_adapter(folder).tensors
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
@@ -221,18 +220,6 @@ def attach_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = Fa
     if unmatched:
         raise _other_model(folder, f"{len(unmatched)} of its tensors do not match, {unmatched[0]!r} among them")
     return adapted
-
-
-def _adapter_tensors(folder: Path) -> set[str]:
-    missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"the adapter folder {str(folder)!r} is incomplete: {'; '.join(missing)}",
-            f"expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}",
-            "Name the folder `adapter` of a finished run.",
-        )
-    base_of_adapter(folder)
-    return set(read_header(folder / ADAPTER_WEIGHTS))
 
 
 def _other_model(folder: Path, why: str) -> ModelError:

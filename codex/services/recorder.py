@@ -49,10 +49,18 @@ class Recorder:
         self._session = self._log.session(kind="training", title=context.run.title, id=self._session_id, run_id=context.run.id)
         self._last = (time.monotonic(), 0)
         self.tracking_problem: str | None = None
-        self.last_loss = next((point.loss for point in reversed(self._points) if point.split == "train"), None)
+        self.last_loss = self._last_known("train")
         self.tracker: MlflowTracker | None = None
         if config.tracking.mlflow:
             self._guarded(self._open_tracker)
+
+    def _last_known(self, split: str) -> float | None:
+        return next((point.loss for point in reversed(self._points) if point.split == split), None)
+
+    def figures_so_far(self) -> dict[str, float]:
+        """The losses that were logged last when this attempt began, as the status shows them."""
+        known = {"loss": self._last_known("train"), "heldout_loss": self._last_known("heldout")}
+        return {name: loss for name, loss in known.items() if loss is not None}
 
     def _open_tracker(self) -> None:
         """Start MLflow's run, or go on with the one of an earlier attempt, with the steps that it had not written when that died."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from codex.core.errors import ModelError, RunError
+from codex.core.errors import RunError
 from codex.core.files import folder_bytes
 from codex.core.paths import Workspace
 from codex.runs.checkpoints import checkpoint_step, complete_checkpoints
@@ -17,6 +17,7 @@ from codex.runs.status import Status
 from codex.runs.store import Deletion, RunStore
 from codex.runs.views import RunView
 from codex.services.metrics import Point, SeriesReader, series, session_of
+from codex.services.results import result_of
 from codex.sessionlog import SessionLog
 
 POLL_SECONDS = 0.25
@@ -270,37 +271,10 @@ def delete(name: str, *, workspace: Workspace) -> int:
     return store.delete(store.get(name))
 
 
-def result_kind(run: Run) -> Literal["adapter", "model", "damaged"] | None:
-    """What a run trained, as its folder stands now; None while it has trained nothing."""
-    from codex.models.folder import base_of_adapter
-
-    if not run.adapter.is_dir():
-        return None
-    try:
-        return "model" if base_of_adapter(run.adapter) is None else "adapter"
-    except ModelError:
-        return "damaged"
-
-
 def loading_code(run: Run) -> str | None:
     """Plain Python that loads what a run trained, without Codex; None while it has trained nothing.
 
-    Where the adapter is damaged, a comment that says so.
+    Where that is damaged, a comment that says so.
     """
-    from codex.models.folder import base_of_adapter
-
-    if not run.adapter.is_dir():
-        return None
-    try:
-        base = base_of_adapter(run.adapter)
-    except ModelError as error:
-        return f"# It cannot be loaded: {error}"
-    if base is None:
-        lines = ["from transformers import AutoModelForCausalLM", f"model = AutoModelForCausalLM.from_pretrained({str(run.adapter)!r})"]
-        return "\n".join(lines)
-    lines = [
-        "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM",
-        f"model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {str(run.adapter)!r})",
-    ]
-    return "\n".join(lines)
+    found = result_of(run)
+    return None if found is None else found.code

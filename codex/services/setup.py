@@ -22,7 +22,7 @@ from codex.config.fields import GROUPS
 from codex.config.form import FormField, FormSection, Option, fields, options, sections
 from codex.config.library import Library
 from codex.config.problems import Finding
-from codex.config.starting import BY_CHOICE, Beginning, Draft
+from codex.config.starting import BY_CHOICE, Beginning, Draft, switch_of
 from codex.core.errors import ConfigError, Problem, RunError, UserError
 from codex.core.paths import Workspace
 from codex.runs.store import Run, RunStore
@@ -34,7 +34,7 @@ __all__ = [
     "Beginning", "Draft", "FieldProblem", "FormField", "FormSection", "Option", "Proposal", "RecipeInfo", "YamlLine",
     "add_data", "beginning", "command_of", "data_names",
     "fields", "from_run", "model_names", "options", "overrides_of", "propose", "recipes",
-    "save_recipe", "sections", "starting_values",
+    "save_recipe", "sections", "starting_values", "switch_of",
 ]  # fmt: skip
 
 _DEFAULT_WORKSPACE = "~/.codex-ml"
@@ -45,7 +45,8 @@ class FieldProblem:
     """Something that is wrong with a draft, in the words of the command line.
 
     Args:
-        problem: what is said. Where a value came from is left out for what stands in the form, and kept for a file or variable.
+        problem: what is said. Where a value came from is left out for what stands in the form, and kept for a file or variable, also
+            when that gave a choice or switch a value that no form offers.
         fields: what it stands beside, in the form's order: a setting's dotted name, a group's name for its option, or `recipe`. What the
             form does not show, such as a wrong key in a recipe's file, stands beside its section's option; elsewhere there are none.
     """
@@ -111,7 +112,7 @@ def propose(draft: Draft, workspace: Workspace) -> Proposal:
     checked = check(library, hear(DEFAULT_RECIPE, overrides, os.environ, {}))
     composed = checked.composed
     return Proposal(
-        problems=_problems(checked.findings, _shown(library, draft)),
+        problems=_problems(checked.findings, library, draft),
         overrides=tuple(overrides),
         command=_command(overrides, workspace),
         yaml_lines=() if composed is None else _marked(composed),
@@ -120,21 +121,22 @@ def propose(draft: Draft, workspace: Workspace) -> Proposal:
     )
 
 
-def _shown(library: Library, draft: Draft) -> tuple[str, ...]:
-    """What a problem can stand beside in a form that holds `draft`, from top to bottom."""
+def _problems(findings: Sequence[Finding], library: Library, draft: Draft) -> tuple[FieldProblem, ...]:
+    """What was found, beside what it can stand in a form that holds `draft`, from top to bottom."""
     try:
         held = starting.begin(library, draft.recipe, draft.choices, os.environ).held
     except ConfigError:
-        held = {}
-    return ("recipe", *GROUPS, *held)
-
-
-def _problems(findings: Sequence[Finding], shown: Sequence[str]) -> tuple[FieldProblem, ...]:
+        held: Mapping[str, starting.Held] = {}
+    shown = ("recipe", *GROUPS, *held)
     found: list[FieldProblem] = []
     for finding in findings:
         beside = {_beside(name, shown) for name in finding.fields}
         places = tuple(name for name in shown if name in beside)
-        found += [FieldProblem(_without_origin(problem, places), places) for problem in finding.problems]
+        given = held.get(places[0]) if len(places) == 1 else None
+        if given is not None and (given.setting.chosen or given.setting.switch) and draft.texts.get(places[0], given.text) == given.text:
+            found += [FieldProblem(replace(problem, where=given.origin), places) for problem in finding.problems]
+        else:
+            found += [FieldProblem(_without_origin(problem, places), places) for problem in finding.problems]
     return tuple(found)
 
 

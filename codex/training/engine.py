@@ -78,7 +78,7 @@ class _Reporter:
     def __init__(self, hooks: TrainingHooks, started: float) -> None:
         self._hooks = hooks
         self._started = started
-        self.tokens = 0
+        self._tokens = 0
 
     def on_step(self, step: int) -> None:
         self._hooks.on_step(step)
@@ -87,7 +87,7 @@ class _Reporter:
         return self._hooks.stop_requested()
 
     def on_metrics(self, step: int, logs: dict[str, float]) -> None:
-        self.tokens = int(logs.get("num_tokens", self.tokens))
+        self._tokens = int(logs.get("num_tokens", self._tokens))
         self._hooks.on_metrics(
             StepMetrics(
                 step=step,
@@ -95,7 +95,7 @@ class _Reporter:
                 heldout_loss=logs.get("eval_loss"),
                 learning_rate=logs.get("learning_rate"),
                 grad_norm=logs.get("grad_norm"),
-                tokens=self.tokens,
+                tokens=self._tokens,
                 cpu_seconds=time.process_time() - self._started,
             )
         )
@@ -168,5 +168,5 @@ def fit(
         step=step,
         stopped=step < config.training.steps,
         cpu_seconds=time.process_time() - started,
-        tokens=reporter.tokens,
+        tokens=trainer.tokens_seen,
     )

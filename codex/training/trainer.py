@@ -42,6 +42,11 @@ class CodexTrainer(SFTTrainer):
         self.goes_on_from: Path | None = None
         self._heldout_nats, self._heldout_tokens = 0.0, 0
 
+    @property
+    def tokens_seen(self) -> int:
+        """Useful tokens (not padding) of all steps of this attempt, logged or not."""
+        return int(self._total_train_tokens)
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimizer that was asked for; AdamW variants are the trainer's own."""
         if self.optimizer is None and self.asked.optimizer == "muon":
@@ -168,8 +173,10 @@ class ReportToHooks(TrainerCallback):
         self.hooks = hooks
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Say how far it is, and save and end when a person asked to stop."""
+        """Say how far it is, log the last step whatever `log_every` is, and save and end when a person asked to stop."""
         self.hooks.on_step(state.global_step)
+        if state.global_step >= args.max_steps:
+            control.should_log = True
         if self.hooks.stop_requested() and state.global_step < args.max_steps:
             control.should_save = True
             control.should_training_stop = True

@@ -77,7 +77,7 @@ def _compare(workspace: Workspace, method: str, steps: int, kill_steps: list[int
             raise SystemExit(f"{run.id}: {store.view(run).status.reason}")
     expected, seen = _losses(whole, workspace), _losses(broken, workspace)
     equal = sum(seen.get(step) == loss for step, loss in expected.items()) / len(expected)
-    assert list(expected) == [step for step in range(1, steps + 1) if step == 1 or step % log_every == 0]
+    assert list(expected) == [step for step in range(1, steps + 1) if step in (1, steps) or step % log_every == 0]
     return float(_adapter(whole) == _adapter(broken)), equal, killed_at
 
 

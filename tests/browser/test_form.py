@@ -225,6 +225,29 @@ def test_several_mistakes_are_told_at_once_and_each_goes_when_it_is_mended(form:
     form.undo()
 
 
+def test_wrong_choice_and_switch_of_an_address_are_told_until_they_are_chosen_anew(form: TrainForm) -> None:
+    wrong = ["model.dtype=bogus", "evaluation.judge=maybe"]
+    form.begin("qlora-docstrings", dict(each.split("=") for each in wrong))
+    form.wait_for_problems(told_on_the_command_line(["train", *wrong], form.app.workspace))
+    assert not form.can_start()
+    assert form.field("model.dtype").locator("input:checked").input_value() == "bogus"
+    form.put("model.dtype", "bfloat16")
+    form.page.locator("#f-model-dtype-error").wait_for(state="detached")
+    form.put("evaluation.judge", "true")
+    form.page.wait_for_function(NO_PROBLEMS)
+    form._dirty = True
+
+
+def test_text_that_no_address_holds_leaves_the_form_alive(form: TrainForm) -> None:
+    form.begin("qlora-docstrings", {})
+    form.put("title", "é" * 12_000)
+    form.page.locator("#will", has_text="A reload loses title").wait_for()
+    form.put("title", "short")
+    form.page.wait_for_url("**/train?set=title%3Dshort")
+    form._dirty = True
+    assert form.page.request.get(f"{form.app.url}/train?set=title%3D{'x' * 70_000}").status == 414
+
+
 @pytest.mark.parametrize("how", ["keys", "paste", "delete"])
 def test_whatever_way_a_text_comes_into_a_field_it_counts(form: TrainForm, how: str) -> None:
     form.begin("qlora-docstrings", {})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from codex.core import clock
 from codex.core.paths import Workspace
@@ -22,7 +22,7 @@ from tests.browser.axe import does_not_fit, violations
 from tests.browser.conftest import GONE, OpenPage, Seen
 from tests.browser.held import Held
 from tests.browser.workspaces import log_steps
-from tests.made import Made
+from tests.made import Made, whole_weights
 
 SEEN_WITHIN_SECONDS = 2.0
 
@@ -98,7 +98,7 @@ def test_state_change_changes_head_chip_and_buttons_without_a_reload(ground: Gro
     now = clock.now()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "/models/base"}')
-    (run.adapter / "adapter_model.safetensors").write_bytes(bytes(2048))
+    (run.adapter / "adapter_model.safetensors").write_bytes(whole_weights(2048))
     run.report.write_text(json.dumps({"run": run.id, "verdict": Made.verdict()}))
     ground.made.tell(run, state="finished", reason=Reason("finished", "Finished."), started=now - 72, ended=now, step=200, total=200)
     expect(page.locator("h1 .cx-chip")).to_have_text("Finished")
@@ -243,6 +243,10 @@ def test_page_of_a_killed_app_says_so_and_recovers(ground: Ground, open_page: Op
             assert page.evaluate("window.same"), "no reload was needed"
 
 
+def _answering(body: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=200, body=body)
+
+
 def test_error_of_the_app_is_told_from_its_absence_and_passes(full_app: App, open_page: OpenPage, seen: Seen) -> None:
     seen.allowed = ("500 (Internal Server Error)",)
     page = open_page(f"{full_app.url}/run?id={full_app.ids['finished']}")
@@ -253,6 +257,13 @@ def test_error_of_the_app_is_told_from_its_absence_and_passes(full_app: App, ope
     expect(page.locator(".cx-verdict").first).to_be_visible()
     page.unroute("**/api/live/run*")
     expect(page.locator("#cx-said")).to_have_count(0)
+    for body in ("<html>A proxy's page</html>", "", "null"):
+        page.route("**/api/live/run*", _answering(body))
+        expect(page.locator("#cx-said")).to_contain_text("The app answered with what is not understood (200, no JSON)")
+        expect(page.locator("body[data-stale]")).to_have_count(0)
+        expect(page.locator(".cx-verdict").first).to_be_visible()
+        page.unroute("**/api/live/run*")
+        expect(page.locator("#cx-said")).to_have_count(0)
 
 
 def test_run_that_was_deleted_elsewhere_leaves_its_page(ground: Ground, open_page: OpenPage, seen: Seen) -> None:

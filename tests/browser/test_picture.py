@@ -27,7 +27,7 @@ from codex.services.metrics import session_of
 from codex.sessionlog import SessionLog
 from tests.browser.app import App
 from tests.browser.conftest import OpenPage
-from tests.made import Made
+from tests.made import Made, whole_weights
 
 WRITE = b"CODEX_WRITE_PICTURES=1" in Path("/proc/self/environ").read_bytes()  # `tests/conftest.py` has taken it from `os.environ`
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -84,7 +84,7 @@ def pictured() -> Iterator[App]:
         run.asked.write_text(composed.asked_yaml())
         run.report.write_text(json.dumps({"run": run.id, "verdict": _verdict(dice)}))
         (run.adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/models/codex-tiny"}))
-        (run.adapter / "adapter_model.safetensors").write_bytes(bytes(1_650_000))
+        (run.adapter / "adapter_model.safetensors").write_bytes(whole_weights(1_650_000))
         now = clock.now()
         record = json.loads((run.folder / "run.json").read_text())
         (run.folder / "run.json").write_text(json.dumps({**record, "created": now - 98}))

@@ -137,6 +137,30 @@ def test_show_of_a_run_whose_report_is_cut_short_says_so(cli: Cli, made: Made) -
     assert "was not judged" not in answer.out
 
 
+def test_show_of_a_damaged_result_says_why_and_offers_no_chat(cli: Cli, made: Made) -> None:
+    run = made.finished()
+    (run.adapter / "adapter_config.json").unlink()
+    answer = cli("runs", "show")
+    assert f"Damaged result: {run.adapter}" in answer.out
+    assert "is incomplete: adapter_config.json; expected" in answer.out
+    assert "Model: " not in answer.out and "codex-ml chat" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("stopped", "begin again from the start"),
+        ("failed", "begin again, once the cause is mended"),
+        ("unreadable", "begin again from the start"),
+    ],
+)
+def test_show_of_a_run_without_checkpoint_offers_to_begin_again_as_its_ending_asks(cli: Cli, made: Made, state: str, words: str) -> None:
+    run = made.run(state="stopped" if state == "unreadable" else state, reason=Reason("stopped", "Stopped when asked."))
+    if state == "unreadable":
+        (run.folder / "status.json").write_text("{")
+    assert f"codex-ml runs resume r-0001  {words}" in cli("runs", "show").out
+
+
 def test_show_as_json_holds_everything(cli: Cli, made: Made) -> None:
     run = made.finished()
     run.log.write_text("a\nb\n")

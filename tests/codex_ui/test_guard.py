@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codex_ui.address import Address
-from codex_ui.guard import UPLOAD_BYTES, Guard
+from codex_ui.guard import ADDRESS_BYTES, UPLOAD_BYTES, Guard
 
 TOKEN = "right-token-1234"
 
@@ -127,6 +127,15 @@ def test_body_that_says_it_is_too_large_is_refused_before_it_is_read() -> None:
     assert ask(LOCAL, "/gradio_api/upload", method="POST", content_length=str(2**30)).status == 413
     assert ask(LOCAL, "/gradio_api/upload", method="POST", content_length=str(UPLOAD_BYTES)).inside
     assert ask(LOCAL, "/gradio_api/upload", method="POST", content_length="-1").status == 400
+
+
+def test_address_that_is_too_long_for_the_app_is_refused_in_words() -> None:
+    reply = ask(LOCAL, "/train", query="x" * (ADDRESS_BYTES - 6))
+    assert reply.inside
+    for address in (LOCAL, OPEN):
+        reply = ask(address, "/train", query="x" * ADDRESS_BYTES)
+        assert reply.status == 414
+        assert reply.body.startswith("The address has 60,006 characters; at most 60,000. Open http://127.0.0.1:7860")
 
 
 def test_answers_keep_other_sites_out() -> None:

@@ -13,7 +13,7 @@ from codex.runs.status import Ending
 from codex_ui.context import AppContext
 from codex_ui.page import Live, all_pages
 from codex_ui.shell import shell_parts
-from tests.made import Made
+from tests.made import Made, whole_weights
 
 
 def _live(context: AppContext, page: str, query: Mapping[str, str] | None = None) -> Live:
@@ -126,9 +126,17 @@ def test_result_that_is_there_is_shown_whatever_the_run_says_of_itself(context: 
     assert "No verdict" not in _live(context, "run", {"id": run.id}).parts["run-now"]
 
 
-def test_damaged_result_is_called_so_and_not_offered_for_a_chat(context: AppContext) -> None:
+@pytest.mark.parametrize("damage", ["config cut short", "no config", "weights cut short", "empty"])
+def test_damaged_result_is_called_so_and_not_offered_for_a_chat(context: AppContext, damage: str) -> None:
     run = Made(context.workspace).finished()
-    (run.adapter / "adapter_config.json").write_text('{"st')
+    if damage == "config cut short":
+        (run.adapter / "adapter_config.json").write_text('{"st')
+    if damage == "weights cut short":
+        (run.adapter / "adapter_model.safetensors").write_bytes(whole_weights(2048)[:2000])
+    if damage in ("no config", "empty"):
+        (run.adapter / "adapter_config.json").unlink()
+    if damage == "empty":
+        (run.adapter / "adapter_model.safetensors").unlink()
     parts = _live(context, "run", {"id": run.id}).parts
     assert "Damaged result" in parts["run-now"] and "Load it without Codex" not in parts["run-now"]
     assert "<pre" not in parts["run-now"], "words that wrap, not a line of code that is cut"

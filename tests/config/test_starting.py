@@ -57,6 +57,20 @@ def test_begin_holds_values_as_the_files_write_them(workspace: Workspace, write:
     assert (texts["training.steps"], texts["model.source"]) == ("200", "codex-tiny")
 
 
+@pytest.mark.parametrize("text", ["1", "True", "yes", "ON", "t", "y", "1.0"])
+def test_begin_holds_a_switch_as_it_is_taken_however_it_is_written(workspace: Workspace, write: Write, text: str) -> None:
+    write("own", f"defaults: [qlora-docstrings, _self_]\nevaluation: {{judge: {text}}}\n")
+    environ = {"CODEX_METHOD__RANK_STABILISED": text}
+    library = Library.of(workspace)
+    held = begin(library, "own", {}, environ).held
+    assert [(held[name].value, held[name].text) for name in ("evaluation.judge", "method.rank_stabilised")] == [(True, "true")] * 2
+    assert held["method.rank_stabilised"].origin == "variable CODEX_METHOD__RANK_STABILISED"
+    asked = overrides_of(library, Draft("own", texts={"evaluation.judge": "on"}), environ)
+    assert asked == ["recipe=own", "method.rank_stabilised=true"]
+    config = check(library, hear("own", (), environ, {})).composed
+    assert config is not None and config.config.evaluation.judge is True  # as the command line has it
+
+
 def test_begin_with_a_shape_shows_what_is_in_it_instead_of_it(workspace: Workspace, write: Write) -> None:
     write("shape", "defaults: [qlora-docstrings, {override method: full}, _self_]\nmodel: {source: scratch, scratch: {layers: 3}}\n")
     write("plain", "defaults: [shape, _self_]\nmodel: {scratch: {}}\n")

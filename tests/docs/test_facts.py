@@ -63,7 +63,7 @@ def test_run_folder_names_are_those_that_a_run_leaves(tmp_path: Path) -> None:
     made |= {getattr(run, name).name for name, value in vars(Run).items() if isinstance(value, property) and name != "number"}
     assert "mlflow_run" in _constants(recorder)
     assert run.adapter.name == training.ADAPTER
-    assert {name.rstrip("/") for name in named(RUNS, "name")} == made | {"mlflow_run", DATA_DIGEST, DATA_FORM}
+    assert {name.rstrip("/") for name in named(RUNS, "name")} == made | {"mlflow_run", training.COST, DATA_DIGEST, DATA_FORM}
     assert f"{RESERVE_BYTES // 1024} KiB" in read(RUNS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -134,17 +133,6 @@ def test_stop_of_an_ended_run_is_refused(made: Made) -> None:
         runs.stop(run.id, workspace=made.workspace)
 
 
-def test_loading_code_names_the_base_only_for_an_adapter(made: Made) -> None:
-    run = made.run()
-    assert runs.loading_code(run) is None
-    run.adapter.mkdir()
-    whole = runs.loading_code(run)
-    assert whole is not None and "peft" not in whole and repr(str(run.adapter)) in whole
-    (run.adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/base"}))
-    code = runs.loading_code(run)
-    assert code is not None and f"from_pretrained('/base'), {str(run.adapter)!r})" in code
-
-
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -177,24 +165,3 @@ def test_report_and_configuration_that_are_folders_are_said_of_their_run(made: M
         path.mkdir()
     (summary,) = runs.overview(made.workspace)
     assert (summary.verdict, summary.recipe) == ("Unknown: report.json cannot be read (Is a directory)", "")
-
-
-def test_result_kind_is_told_by_what_lies_there(made: Made) -> None:
-    run = made.run()
-    assert runs.result_kind(run) is None
-    run.adapter.mkdir()
-    assert runs.result_kind(run) == "model"
-    (run.adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/base"}))
-    assert runs.result_kind(run) == "adapter"
-    (run.adapter / "adapter_config.json").write_text('{"st')
-    assert runs.result_kind(run) == "damaged"
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"base_model_name_or_path": null}', "\x00"])
-def test_loading_code_of_a_damaged_adapter_says_so(made: Made, text: str) -> None:
-    run = made.finished()
-    (run.adapter / "adapter_config.json").write_text(text)
-    code = runs.loading_code(run)
-    assert code is not None
-    assert code.startswith(f"# It cannot be loaded: the adapter {str(run.adapter)!r} is damaged: ")
-    assert "\n" not in code and "expected what PEFT wrote there. Copy the folder again, or train again." in code

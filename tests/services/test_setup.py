@@ -188,7 +188,7 @@ def test_text_that_means_what_holds_anyway_is_no_override(name: str, text: str, 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("method.dropout", "-0.0"), ("training.threads", "true"), ("tracking.mlflow", "1"), ("title", "qlora on docstrings"),
+        ("method.dropout", "-0.0"), ("training.threads", "true"), ("tracking.mlflow", "0"), ("title", "qlora on docstrings"),
         ("data.format", "null"),
     ],
 )  # fmt: skip

@@ -36,12 +36,16 @@ def test_stop_while_judging_keeps_the_adapter_and_a_resume_goes_on_also_from_a_d
     assert view.state == "stopped" and view.status.reason is not None
     assert view.status.reason.sentence == f"Stopped when asked. {training.UNJUDGED} Resume goes on from checkpoint-2."
     assert (run.adapter / "adapter_model.safetensors").is_file() and not run.report.exists()
+    cost, loss = json.loads((run.folder / training.COST).read_text()), view.status.numbers["loss"]
+    assert cost["tokens_last_attempt"] > 0
 
     (run.folder / "status.json").write_text("{")
     assert RunStore(workspace).view(run).state == "unreadable"
     _, checkpoint = train.resume(run.id, workspace=workspace)
     assert checkpoint is not None and checkpoint.name == "checkpoint-2"
     _wait_until_judged(run, workspace)
+    assert RunStore(workspace).view(run).status.numbers["loss"] == loss
+    assert json.loads((run.folder / training.COST).read_text()) == cost
     RunStore(workspace).stop(run, 60, force=True)
 
 
@@ -49,11 +53,14 @@ def test_attempt_that_only_judged_keeps_what_training_cost(workspace: Workspace)
     run, stop = RunStore(workspace).create("training", "Judged again", {}), StopFlag()
     context = RunContext(run, 2, Heart(run.folder, Status("running", 2), stop), stop)
     only_judged = TrainingResult(step=2, stopped=False, cpu_seconds=0.1, tokens=0)
-    assert training._cost(context, only_judged) == (0.1, 0)
+    training._keep_cost(context, only_judged)
+    assert training._cost(context) == (None, None)  # not 0: nobody knows any more
     before = {"cpu_seconds_last_attempt": 3.3, "tokens_last_attempt": 890}
-    run.report.write_text(json.dumps({"training": {"steps": 2, **before}}))
-    assert training._cost(context, only_judged) == (3.3, 890)
-    assert training._cost(context, TrainingResult(4, False, 5.0, 700)) == (5.0, 700)
+    run.report.write_text(json.dumps({"training": {"steps": 2, **before}}))  # of a Codex that kept it nowhere else
+    assert training._cost(context) == (3.3, 890)
     for damaged in ('{"training": []}', '{"training": {"tokens_last_attempt": 9}}', "[" * 100_000):
         run.report.write_text(damaged)
-        assert training._cost(context, only_judged) == (0.1, 0)
+        assert training._cost(context) == (None, None)
+    training._keep_cost(context, TrainingResult(4, False, 5.04, 700))
+    training._keep_cost(context, only_judged)
+    assert training._cost(context) == (5.0, 700)

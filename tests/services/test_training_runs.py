@@ -281,7 +281,7 @@ def test_resume_on_other_data_is_refused(start_run: Any, finish: Any, workspace:
 
 def test_damaged_log_is_said_where_it_is_read(workspace: Workspace) -> None:
     from codex.services.doctor import examine
-    from codex.services.logs import damage
+    from codex.services.log_state import damage
     from codex.sessionlog import SessionLog
 
     with SessionLog.open(workspace) as log, log.session("chat") as session:

@@ -260,3 +260,16 @@ def test_fit_from_the_last_steps_checkpoint_has_its_weights_and_trains_nothing(d
     loaded, result = bench.train(config, tmp_path, data, hooks, newest_checkpoint(tmp_path), adapter_seed=8)
     assert _same(loaded, trained)
     assert (result.step, result.stopped, hooks.steps) == (3, False, [])
+
+
+def test_tokens_of_every_step_count_and_the_last_step_is_logged(bench: Bench, tmp_path: Path) -> None:
+    data = (_items(6), [])
+    each, every_second, stopped = Watching(), Watching(), Watching(stop_at=3)
+    _, all_logged = bench.train(_config(steps=5, log_every=1), tmp_path / "each", data, each)
+    _, some_logged = bench.train(_config(steps=5, log_every=2), tmp_path / "second", data, every_second)
+    assert some_logged.tokens == all_logged.tokens == each.metrics[-1].tokens
+    assert [one.step for one in every_second.metrics] == [1, 2, 4, 5]
+    assert every_second.metrics[-1].loss == each.metrics[-1].loss
+    _, early = bench.train(_config(steps=9, log_every=2), tmp_path / "stopped", data, stopped)
+    assert early.tokens == each.metrics[2].tokens
+    assert [one.step for one in stopped.metrics] == [1, 2]  # the sum goes on after a resume

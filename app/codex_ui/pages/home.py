@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 from codex.core import numbers
-from codex.services.runs import RunSummary, result_kind
+from codex.services.results import result_of
+from codex.services.runs import RunSummary
 from codex_ui.context import AppContext
 from codex_ui.page import Live, Page, Query
 from codex_ui.pages_build import static
@@ -38,7 +39,8 @@ def _ideas(runs: list[RunSummary]) -> list[Idea]:
         elif (
             run.status.state == "finished"
             and not any(idea.link.startswith("/chat") for idea in found)
-            and result_kind(run.run) in ("adapter", "model")
+            and (result := result_of(run.run)) is not None
+            and result.kind != "damaged"
         ):
             found.append(Idea(f"Talk to {name}", "Base and adapter side by side, the same prompt and seed.", f"/chat?run={name}"))
     judged = [run for run in runs if verdict_word(run)]

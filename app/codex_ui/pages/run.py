@@ -14,6 +14,7 @@ from codex.core.files import folder_bytes
 from codex.core.numbers import MISSING
 from codex.services import advice, configure, machine, runs, setup
 from codex.services.metrics import Point
+from codex.services.results import result_of
 from codex.services.runs import RunSummary
 from codex_ui.context import AppContext
 from codex_ui.page import Live, Page, Query
@@ -96,7 +97,7 @@ def _live(context: AppContext, query: Query) -> Live:
     newest = checkpoints[0].step if checkpoints else None
     resolved, asked = _read(context, name, False), _read(context, name, True)
     settings = _settings(resolved)
-    loading, result = runs.loading_code(run.run), runs.result_kind(run.run)
+    result = result_of(run.run)
     card = verdict_card(run)
     lines = configure.marked(resolved, asked)
     head = render(
@@ -105,7 +106,7 @@ def _live(context: AppContext, query: Query) -> Live:
         base=str(settings.get("model.source", MISSING)).rpartition("/")[2],
         took=elapsed(run),
         newest=newest,
-        result=result,
+        result=result.kind if result else None,
         size=None if run.status.active else folder_bytes(run.run.folder),
     )
     now = render(
@@ -118,9 +119,9 @@ def _live(context: AppContext, query: Query) -> Live:
         last=_last(points),
         verdict=card,
         judged=run.verdict is not None,
-        loading=loading,
-        result=result,
-        result_size=folder_bytes(run.run.adapter) if loading else None,
+        loading=result.code if result else None,
+        result=result.kind if result else None,
+        result_size=folder_bytes(run.run.adapter) if result else None,
         newest=newest,
         reason=run.status.reason,
         fixes=advice.fixes(run, settings),

@@ -14,16 +14,18 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from codex.core.errors import CodexError, DataError, ModelError, Problem, UserError
-from codex.services import configure, setup
+from codex.services import configure, opening, setup
 from codex.services.setup import Draft, FormField
 from codex_ui.context import AppContext
-from codex_ui.form import Names, choice_input, element_id, field_input, from_text, texts_of
+from codex_ui.form import Names, choice_input, element_id, field_input, showing, texts_of, unheld, usable, with_other
 from codex_ui.page import Page
 from codex_ui.pages_build import static
 from codex_ui.render import render
 
 DEFAULT_RECIPE = "qlora-docstrings"
 HUB = "hub:"
+LONGEST_ADDRESS = 8000
+"""Characters of what a form's address asks for; the app answers none that is much longer, see `guard.py`."""
 GROUPS = frozenset(section.name for section in setup.sections())
 """A problem with a group's option stands beside that option."""
 ADVANCED = "v => { document.body.classList.toggle('cx-adv', v === 'Advanced'); localStorage.setItem('codex.form', v); }"
@@ -113,45 +115,47 @@ class Form:
 
     def draft(self, recipe: str, *values: Any) -> Draft:
         """What the inputs say together."""
-        chosen, typed = values[: len(self.groups)], values[len(self.groups) :]
+        *inputs, kept = values
+        chosen, typed = inputs[: len(self.groups)], inputs[len(self.groups) :]
         choices = {group: str(option) for group, option in zip(self.groups, chosen, strict=True) if option}
-        return Draft(recipe, choices, texts_of(self.fields, typed))
+        return Draft(recipe, choices, texts_of(self.fields, typed, json.loads(kept or "{}")))
 
     def shown(self, draft: Draft) -> list[Any]:
         """What every input shows for a draft: the recipe, each group's option, each setting, hidden where there is none.
 
-        Last comes what each setting began with, so that what was typed can be told from it. The page holds it and sends it along with
-        what the inputs hold: kept here, it would be of another moment, for one choice may be told twice.
+        Then come what no switch can hold, and what each setting began with, so that what was typed can be told from it. The page holds
+        both and sends them along with what the inputs hold: kept here, they would be of another moment, for one choice may be told twice.
         """
-        beginning = setup.beginning(draft.recipe, draft.choices, self._workspace)
+        beginning = opening.begun(draft.recipe, draft.choices, self._workspace)
         began = Began(draft.recipe, dict(beginning.options), {name: held.text for name, held in beginning.held.items()})
-        texts = {**began.texts, **draft.texts}
-        options = [gr.update(value=beginning.options.get(group)) for group in self.groups]
-        inputs = [
-            gr.update(value=from_text(field, texts.get(field.name, "")), visible=field.name in beginning.held) for field in self.fields
-        ]
-        return [gr.update(choices=self.recipes(), value=draft.recipe), *options, *inputs, began.to_json()]
+        texts = {name: draft.texts.get(name, text) for name, text in began.texts.items()}
+        recipe = gr.update(choices=with_other(self.recipes(), draft.recipe), value=draft.recipe)
+        options = [self._option_shown(group, beginning.options.get(group)) for group in self.groups]
+        inputs = [showing(field, texts.get(field.name, ""), field.name in texts) for field in self.fields]
+        return [recipe, *options, *inputs, json.dumps(unheld(self.fields, texts)), began.to_json()]
+
+    def _option_shown(self, group: str, option: str | None) -> Any:
+        return gr.update(choices=with_other(usable(self.options[group]), option), value=option)
 
     # ---- what happens on the page
 
     def opened(self, request: gr.Request) -> list[Any]:
         """The form as the address asks for it: a recipe, or a run to do again, with settings changed."""
         query = request.query_params
-        said = ""
-        draft = Draft(query.get("recipe") or DEFAULT_RECIPE)
-        try:
-            if query.get("from"):
-                draft = setup.from_run(str(query.get("from")), self._workspace)
-            draft = _with(draft, query.getlist("set"), self.groups)
-            shown = self.shown(draft)
-        except UserError as error:
-            said = render("problems.html", title="The form starts from the default recipe", problems=error.problems)
-            shown = self.shown(Draft(DEFAULT_RECIPE))
-        return [*shown, said]
+        asked = {"recipe": query.get("recipe") or "", "run": query.get("from") or ""}
+        found = opening.opened(self._workspace, **asked, changes=query.getlist("set"))
+        title = f"The form starts from the recipe {found.draft.recipe}" if found.instead else "Not all that was asked for is in the form"
+        said = render("problems.html", title=title, problems=found.problems) if found.problems else ""
+        return [*self.shown(found.draft), said]
 
     def recipe_chosen(self, held: str, recipe: str) -> list[Any]:
         """Every field as the recipe has it; as it is when that was not changed, for Gradio says so too when the focus merely passes."""
-        return self._as_it_is() if Began.from_json(held).recipe == recipe else self.shown(Draft(recipe))
+        if Began.from_json(held).recipe == recipe:
+            return self._as_it_is()
+        try:
+            return self.shown(Draft(recipe))
+        except UserError:  # broken since it was listed; what would run says so
+            return self._as_it_is()
 
     def option_chosen(self, held: str, recipe: str, *values: Any) -> list[Any]:
         """The fields as the options have them; what was typed is kept, and what stays as it is is not touched: it may be typed into."""
@@ -159,18 +163,24 @@ class Form:
         if draft.choices == {group: option for group, option in began.options.items() if option}:
             return self._as_it_is()
         typed = {name: text for name, text in draft.texts.items() if name in began.texts and text != began.texts[name]}
-        recipe_shown, *shown, now_held = self.shown(Draft(recipe, draft.choices, typed))
+        try:
+            recipe_shown, *shown, unheld_now, now_held = self.shown(Draft(recipe, draft.choices, typed))
+        except UserError:  # broken since it was listed; what would run says so
+            return self._as_it_is()
         now = Began.from_json(now_held).texts
         kept = [name in began.texts and name in now and typed.get(name, now[name]) == text for name, text in draft.texts.items()]
         options, inputs = shown[: len(self.groups)], shown[len(self.groups) :]
-        return [recipe_shown, *options, *(gr.skip() if same else new for same, new in zip(kept, inputs, strict=True)), now_held]
+        settings = [gr.skip() if same else new for same, new in zip(kept, inputs, strict=True)]
+        return [recipe_shown, *options, *settings, unheld_now, now_held]
 
     def _as_it_is(self) -> list[Any]:
-        return [gr.skip()] * (len(self.groups) + len(self.fields) + 2)
+        return [gr.skip()] * (len(self.groups) + len(self.fields) + 3)
 
     def proposed(self, asked: Asked, recipe: str, *values: Any) -> list[Any]:
         """What would run now: the panel, and whether it can start."""
-        proposal = setup.propose(self.draft(recipe, *values), self._workspace)
+        draft = self.draft(recipe, *values)
+        proposal = setup.propose(draft, self._workspace)
+        address, too_long = _address(proposal.overrides)
         running = next((run.run.id for run in self._context.now.runs() if run.status.active), None)
         panel = render(
             "will-run.html",
@@ -179,11 +189,13 @@ class Form:
             lines=proposal.yaml_lines,
             changes=None if proposal.problems else len(proposal.changes),
             running=running,
+            too_long=too_long,
         )
         right = not proposal.problems
         asked.overrides = list(proposal.overrides) if right else None
         facts = render("facts.html", checking=right, problems=[], facts=None)
-        return [panel, facts, gr.update(interactive=right), _address(proposal.overrides)]
+        kept = json.dumps(unheld(self.fields, draft.texts))  # without what a press of its switch has mended
+        return [panel, facts, gr.update(interactive=right), address, gr.skip() if kept == values[-1] else kept]
 
     def checked(self, asked: Asked) -> list[Any]:
         """What model and data are, found out without loading weights; nothing when something else is asked for by then."""
@@ -257,21 +269,18 @@ class Form:
         return [gr.update(choices=setup.data_names(self._workspace), value=source), ""]
 
 
-def _address(overrides: Sequence[str]) -> str:
-    """The address that opens the form as these overrides have it; see `Form.opened`."""
+def _address(overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """The address that opens the form as these overrides have it, see `Form.opened`; and the settings that would make it too long."""
     recipe, *changes = overrides
-    query = [("recipe", recipe.removeprefix("recipe="))] if recipe != f"recipe={DEFAULT_RECIPE}" else []
-    words = urlencode([*query, *(("set", change) for change in changes)])
-    return f"/train?{words}" if words else "/train"
-
-
-def _with(draft: Draft, changes: Sequence[str], groups: Sequence[str]) -> Draft:
-    """A draft with `key=value` changes, as the fixes of a failed run name them."""
-    choices, texts = dict(draft.choices), dict(draft.texts)
+    words = [urlencode({"recipe": recipe.removeprefix("recipe=")})] if recipe != f"recipe={DEFAULT_RECIPE}" else []
+    left_out: list[str] = []
     for change in changes:
-        name, _, text = change.partition("=")
-        (choices if name in groups else texts)[name] = text
-    return Draft(draft.recipe, choices, texts)
+        word = urlencode({"set": change})
+        if len("&".join([*words, word])) > LONGEST_ADDRESS:
+            left_out.append(change.partition("=")[0])
+        else:
+            words.append(word)
+    return f"/train?{'&'.join(words)}" if words else "/train", left_out
 
 
 def _form_column(form: Form) -> tuple[Any, Mapping[str, Any], list[Any], Any]:
@@ -299,7 +308,7 @@ def _form_column(form: Form) -> tuple[Any, Mapping[str, Any], list[Any], Any]:
 
 def _build(context: AppContext, blocks: gr.Blocks) -> None:
     form = Form(context)
-    asked, began, go = gr.State(Asked()), gr.Textbox(visible=False), gr.Textbox(visible=False)
+    asked, began, kept, go = gr.State(Asked()), *(gr.Textbox(visible=False) for _ in range(3))
     address = gr.Textbox(visible="hidden", elem_id="train-address")
     with gr.Row(elem_classes="cx-head"):
         static(render("train.html"), scale=1)
@@ -321,8 +330,8 @@ def _build(context: AppContext, blocks: gr.Blocks) -> None:
                 save = gr.Button("Save recipe", elem_id="save-recipe")
                 saved = static("", elem_id="saved")
     options = [choices[group] for group in form.groups]
-    everything = [recipe, *options, *inputs]
-    proposal = [panel, facts, start, address]
+    everything = [recipe, *options, *inputs, kept]
+    proposal = [panel, facts, start, address, kept]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     looks: dict[str, Any] = {**quiet, "concurrency_id": "form", "concurrency_limit": 1}  # in the order in which they were asked for:
     checks: dict[str, Any] = {**quiet, "concurrency_id": "facts", "concurrency_limit": 1}  # the last answer is to the last question

@@ -58,9 +58,14 @@
   const json = async (url, options) => {
     const answer = await fetch(url, options);
     if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-    const told = await answer.json().catch(() => ({}));
-    if (!answer.ok && !told.problems) // it is there, and something went wrong in it: not the same as being gone
-      Object.assign(told, { failed: true, problems: [{ text: `The app answered with an error (${answer.status}); expected this page. Its output says more; try again.` }] });
+    const found = await answer.json().catch((error) => {
+      if (!(error instanceof SyntaxError)) throw error; // the answer was cut off: the app is gone
+    });
+    const understood = found !== null && typeof found === "object";
+    const told = understood ? found : {};
+    // it is there, and something went wrong in it, or something else answers in its place: not the same as being gone, nor as nothing new
+    const wrong = !answer.ok ? `an error (${answer.status}); expected this page` : `what is not understood (${answer.status}, no JSON); expected data for this page`;
+    if ((!answer.ok && !told.problems) || !understood) Object.assign(told, { failed: true, problems: [{ text: `The app answered with ${wrong}. Its output says more; try again.` }] });
     return told;
   };
 

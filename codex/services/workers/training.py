@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from codex.config.composed import load_resolved
 from codex.config.schema import RunConfig
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from codex.training.engine import TrainingResult
 
 ADAPTER = "adapter"
+COST = "cost.json"
+"""What the last attempt that trained cost."""
 UNJUDGED = "The result is saved; the verdict is missing."
 """What a run that is stopped while it is judged leaves, in its reason."""
 
@@ -60,10 +63,12 @@ def training(context: RunContext) -> None:
     with Recorder(context, config) as recorder:
         newest = checkpoints.newest_checkpoint(context.run.folder)
         done = checkpoints.checkpoint_step(newest) if newest is not None else None
-        context.progress(step=done, total=config.training.steps, note="reading the data")
+        before = recorder.figures_so_far() if done else {}
+        context.progress(step=done, total=config.training.steps, note="reading the data", **before)
         prepared = _prepare(context, config)
         base_scores = _score_base_first(context, config, prepared)
         result = _train(context, config, prepared, recorder)
+        _keep_cost(context, result)
         if result.stopped:
             raise StopRequested
         _save(context, config, prepared)
@@ -175,13 +180,24 @@ def _unjudged(config: RunConfig, prepared: Prepared) -> list[str]:
     ]
 
 
-def _cost(context: RunContext, result: TrainingResult) -> tuple[float, int]:
-    """CPU seconds and tokens of the last attempt that trained; of one that only judged, as the report before it says, if there is one."""
-    if not result.tokens:
+def _keep_cost(context: RunContext, result: TrainingResult) -> None:
+    """Keep what training cost, for an attempt that only judges: the run may be stopped before it has a report."""
+    if result.tokens:
+        seconds, tokens = round(result.cpu_seconds, 1), result.tokens
+        write_json_atomic(context.run.folder / COST, {"cpu_seconds_last_attempt": seconds, "tokens_last_attempt": tokens})
+
+
+def _cost(context: RunContext) -> tuple[float | None, int | None]:
+    """CPU seconds and tokens of the last attempt that trained, as it kept them; before it did, as a report says; None when nothing does."""
+    for read in (lambda: _object_in(context.run.folder / COST), lambda: _object_in(context.run.report)["training"]):
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            before = json_object(context.run.report.read_text(encoding="utf-8"))["training"]
-            return float(before["cpu_seconds_last_attempt"]), int(before["tokens_last_attempt"])
-    return round(result.cpu_seconds, 1), result.tokens
+            kept = read()
+            return float(kept["cpu_seconds_last_attempt"]), int(kept["tokens_last_attempt"])
+    return None, None
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    return json_object(path.read_text(encoding="utf-8"))
 
 
 def _report(
@@ -189,7 +205,7 @@ def _report(
 ) -> None:
     """Write `report.json`: what was trained on what, what it cost, and the verdict."""
     folder, data = context.run.folder, prepared.data
-    seconds, tokens = _cost(context, result)
+    seconds, tokens = _cost(context)
     trained = sum(parameter.numel() for parameter in prepared.model.parameters() if parameter.requires_grad)
     report = {
         "run": context.run.id,
