@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Final
 
 from codex.core import clock, files
 from codex.core.errors import WorkspaceError
-from codex.sessionlog import leftovers, rollup, schema
+from codex.sessionlog import leftovers, quarantine, rollup, schema
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog.apart import SAME, keep_apart, mark_of, with_said
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
 from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
+from codex.sessionlog.numbers import SAME, with_said
 from codex.sessionlog.parts import (
     are_repeated,
     days_of,
     mergeable,
+    others_of,
     quoted,
     read_segments,
     rows_of,
@@ -149,7 +150,7 @@ class Compactor:
         if not self.manifest.generation:
             self._publish()  # from now on parts without a MANIFEST say that it was lost
         damaged = read_segments(connection, batch, self._scratch)
-        self._drop_compacted(connection, mark_of(" ".join(path.name for path in batch)))
+        self._drop_compacted(connection, batch)
         self._quarantine(damaged)
         parts = [write_day(connection, "fresh", day, self.folder) for day in days_of(connection, "fresh")]
         sessions = self._roll(connection, parts)
@@ -161,20 +162,18 @@ class Compactor:
         )
         return sum(part.rows for part in parts), len(damaged)
 
-    def _drop_compacted(self, connection: duckdb.DuckDBPyConnection, mark: str) -> None:
-        """Leave out events that a part has already: a segment may have been copied, or come late. Other events under one number stay."""
+    def _drop_compacted(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> None:
+        """Leave out events that a part has already: a segment may have been copied, or come late. Others of their numbers are set aside."""
         there = self._compacted_late(connection)
         if there is None and not are_repeated(connection):
             return
         connection.execute(f"create or replace temp table there as select {SAME} from {with_said(there or rows_of(self.folder, ()))}")
         connection.execute(f"delete from fresh where (session, seq, time, hash(role, content)) in (select {SAME} from there)")
-        connection.execute(
-            "create or replace temp table apart as select distinct session, source from fresh semi join there using (session, seq)"
-            " union select session, source from (select *, max(time) over (partition by session, source) as newest from fresh)"
-            " qualify row_number() over (partition by session, seq order by newest desc, source) > 1"  # what went on keeps its name
-        )
-        if connection.execute("select count(*) from apart").fetchone() != (0,):
-            keep_apart(connection, "fresh", "(session, source) in (select session, source from apart)", mark)
+        others = others_of(connection)
+        for source, events in others.items():
+            quarantine.keep_others(self.folder, batch[source], events)
+        if others:
+            connection.execute("delete from fresh where (session, source) in (select session, source from others)")
 
     def _compacted_late(self, connection: duckdb.DuckDBPyConnection) -> str | None:
         """SQL for the compacted events of the sessions that have some of `fresh` before their end; None when there are none."""

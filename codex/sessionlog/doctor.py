@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex.core import clock, files
-from codex.sessionlog import leftovers, quarantine, rollup, schema
+from codex.sessionlog import leftovers, numbers, quarantine, rollup, schema
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.examination import Examined, Finding, examine, of_rollup, of_text
@@ -42,8 +42,7 @@ def repair(folder: Path) -> tuple[str, ...]:
         with only_one(folder), compacting(folder):
             known = manifests.read(folder), manifests.read_before(folder)  # what a newer Codex wrote is refused before anything moves
             done = [*_move_strays(folder), *_mend_manifest(folder, *known)]
-            came_back, told = _mend_parts(folder)
-            done += [*told, *_count_lost(folder, came_back=came_back > 0)]
+            done += [*_mend_parts(folder), *_count_lost(folder)]
             done += _mend_derived(folder)
             if done:
                 Compactor(folder).run()
@@ -114,27 +113,26 @@ def _remove_unnamed(folder: Path, paths: Sequence[Path], parts: Sequence[Part]) 
 # --- parts ---
 
 
-def _mend_parts(folder: Path) -> tuple[int, list[str]]:
-    """Take parts that are not what was written out of the log, and those that MANIFEST does not know of in.
-
-    Returns:
-        How many events came back, and what was done.
-    """
+def _mend_parts(folder: Path) -> Iterator[str]:
+    """Take parts that are not what was written out of the log, and those that MANIFEST does not know of in."""
     store = _looked_at(folder)
     bad = [part for part in store.manifest.parts if part.name in store.damaged]
     found = leftovers.look(store)
-    done = [_move_unreadable(store, path) for path in found.unreadable]
+    for path in found.unreadable:
+        yield _move_unreadable(store, path)
     if bad:
         _note_of(store, bad)
-    taken = _publish_mended(store, bad, found) if bad or found.orphans else leftovers.Taken()
+    if not bad and not found.orphans:
+        return
+    for _, note in quarantine.notes(folder) if found.orphans else ():
+        if note.lost is not None and note.spans:
+            quarantine.write(folder, note.model_copy(update={"lost": None}))  # some may be among what comes back
+    taken = _publish_mended(store, bad, found)
     if found.orphans:
-        done.append(f"MANIFEST did not know of {len(found.orphans):,} parts: {taken.events:,} events were taken in.")
-    if taken.apart:
-        done.append(
-            f"Other events have the numbers of some by now; both are kept, those that came back as"
-            f" {len(taken.apart):,} sessions of their own, {taken.apart[0]!r} first."
-        )
-    return taken.events, done
+        yield f"MANIFEST did not know of {len(found.orphans):,} parts: {taken.events:,} events were taken in."
+    if taken.others:
+        count = sum(taken.others.values())
+        yield f"{count:,} events have numbers that others have in the log by now; they are kept in {quarantine.NAME}/, and not in the log."
 
 
 def _move_unreadable(store: Store, path: Path) -> str:
@@ -187,6 +185,10 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
         taken = leftovers.taken_in(connection, folder, left, [part for part, _ in found.orphans], live)
         parts = [*left, *taken.parts]
         sessions = _rollup_of(connection, compactor, parts)
+        if bad:
+            numbers.keep(folder, _given_up(connection, store, f"({rollup.of_events(rows_of(folder, parts))})"))
+    for name, events in taken.others.items():
+        quarantine.keep_others(folder, folder / name, events)
     compactor.text.remove()  # it has words of parts that go, and nobody could tell which
     # What may come back from a backup under its old name must not go as something that was replaced.
     compactor.publish(parts=tuple(parts), done=done, sessions=sessions, gone={part.name for part in bad})
@@ -194,6 +196,13 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
     if bad:
         compactor.publish()  # now the MANIFEST before names none of them either, and what comes back at once is seen
     return taken
+
+
+def _given_up(connection: duckdb.DuckDBPyConnection, store: Store, left: str) -> dict[str, int]:
+    """The highest number of each session that loses its last events, when `left`, SQL for a rollup, is what stays."""
+    less = "old.last_seq > coalesce(new.last_seq, -1)"
+    rows = connection.execute(f"select old.id, old.last_seq from {store.rollup()} old left join {left} new using (id) where {less}")
+    return dict(rows.fetchall())
 
 
 def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, parts: Sequence[Part]) -> StoredFile | None:
@@ -204,20 +213,13 @@ def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, part
 # --- what was lost ---
 
 
-def _count_lost(folder: Path, *, came_back: bool) -> Iterator[str]:
-    """Count what of the parts that were set aside is still there, also those of repairs that were killed; say what changed.
-
-    Args:
-        folder: the log's.
-        came_back: whether a part was taken in; only then can there be fewer lost events than were counted before.
-    """
+def _count_lost(folder: Path) -> Iterator[str]:
+    """Count what of the parts that were set aside is still there, also those of repairs that were killed."""
     for path, note in quarantine.notes(folder):
-        if not note.spans or note.rows is None or (note.lost is not None and not came_back):
+        if not note.spans or note.rows is None or note.lost is not None:
             continue
         saved = max(_count_in(_looked_at(folder), note.spans) - note.others, 0)
-        lost = max(note.rows - saved, 0) if note.lost is None else min(max(note.rows - saved, 0), note.lost)
-        if lost == note.lost:
-            continue
+        lost = max(note.rows - saved, 0)
         if lost:
             quarantine.write(folder, note.model_copy(update={"lost": lost}))
         else:

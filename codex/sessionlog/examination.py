@@ -138,7 +138,8 @@ def _of_unnamed(store: Store) -> Iterator[Finding]:
     found = look(store)
     for part, count in found.orphans:
         what = f"{count:,} events stand in a part that MANIFEST does not know of, as if it were an old one"
-        yield Finding(what, part.name, "events lost", f"{REPAIR} takes them in; meanwhile nothing is compacted.")
+        fix = f"{REPAIR} takes them in; or, where a purge had removed them, delete the file. Meanwhile nothing is compacted."
+        yield Finding(what, part.name, "events lost", fix)
     for path in found.unreadable:
         what = "this is no whole part, and MANIFEST does not name it"
         yield Finding(what, str(path.relative_to(store.folder)), "none", f"{REPAIR} sets it aside in {quarantine.NAME}/.")
@@ -214,8 +215,15 @@ def _of_kept(path: Path, where: str) -> Finding:
         what = "damaged data, or what did not belong here, was set aside earlier"
         return Finding(what, where, "none", "Delete it when you do not need it.")
     try:
-        frames = json.loads(path.read_bytes())["frames"]
+        told = json.loads(path.read_bytes())
+        if path.name.startswith(quarantine.OTHERS):
+            what = f"{int(told['events']):,} events of {told['file']!r} have numbers that others have in the log, and are not in it"
+            fix = "The file is kept here: read it with DuckDB or polars. Delete both when you do not need them."
+            return Finding(what, where, "events lost", fix)
+        frames = told["frames"]
         what = f"{len(frames):,} damaged frames were set aside here by compaction; each held an event or more, which no number may tell"
         return Finding(what, where, "events lost", _GIVEN_UP)
     except (OSError, ValueError, KeyError, TypeError):
-        return Finding("this is no note of damaged frames, or a damaged one", where, "none", "Delete it when you do not need it.")
+        return Finding(
+            "this is no note of damaged frames or other events, or a damaged one", where, "none", "Delete it when you do not need it."
+        )

@@ -2,13 +2,13 @@
 
 A leftover's events all stand elsewhere too, the same word for word, in parts that are named or in segments that are not done; so it may
 go. A part with an event that nothing else has is an orphan: it is never removed, and `codex-ml logs doctor --repair` takes it in. When
-others have its numbers by now, both are kept: see `apart`.
+others have its numbers by now, they stay in the log, and it is kept in `quarantine/`: see `numbers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +17,8 @@ from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import quarantine, schema
-from codex.sessionlog.apart import SAME, keep_apart, mark_of, renamed, with_said
 from codex.sessionlog.manifest import Manifest, Part
+from codex.sessionlog.numbers import SAME, with_said
 from codex.sessionlog.parts import FOLDER, UNFINISHED, rows_of, sum_in_name, write_day
 from codex.sessionlog.store import Store
 
@@ -164,43 +164,43 @@ class Taken:
     Args:
         parts: files that were found, or new ones that are synced and not yet published.
         events: how many the log did not have.
-        apart: sessions that are new, for other events have their numbers by now.
+        others: how many are left out of each file, by its name, for others have the numbers of their sessions by now.
     """
 
     parts: tuple[Part, ...] = ()
     events: int = 0
-    apart: tuple[str, ...] = ()
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def taken_in(connection: duckdb.DuckDBPyConnection, folder: Path, named: Sequence[Part], found: Sequence[Part], live: str = "") -> Taken:
-    """Parts of the events of `found` that `named` and `live`, SQL for rows, lack, each once."""
-    found = sorted(found, key=lambda part: -part.rows)  # the largest first, for small ones may have become one of these
-    connection.execute("create or replace temp table coming (session varchar)")
-    for part in found:
-        rows = rows_of(folder, [part])
-        connection.execute(f"insert into coming select distinct unnest([session, {renamed('session', mark_of(part.sha256))}]) from {rows}")
+    """Parts of the events of `found` that `named` and `live`, SQL for rows, lack, each once.
+
+    A session goes whole or not at all: where an event of `found` is not the one that has its number, none of the session is taken.
+    """
+    came = rows_of(folder, found)
     known = " union all by name ".join(f"select {SAME} from {with_said(rows)}" for rows in (rows_of(folder, named), live) if rows)
-    connection.execute(f"create or replace temp table seen as select * from ({known}) where session in (select session from coming)")
-    taken = Taken()
-    for part in found:
-        new = _new_of(connection, folder, part)
-        taken = Taken(taken.parts + new.parts, taken.events + new.events, taken.apart + new.apart)
-        connection.execute(f"insert into seen select {SAME} from {with_said(rows_of(folder, new.parts))}")
-    return taken
+    connection.execute(f"create or replace temp table seen as select * from ({known}) where session in (select session from {came})")
+    connection.execute("create or replace temp table other (session varchar)")
+    parts: list[Part] = []
+    others: dict[str, int] = {}
+    _note_others(connection, came)
+    for part in sorted(found, key=lambda part: -part.rows):  # the largest first, for small ones may have become one of these
+        rows = rows_of(folder, [part])
+        _note_others(connection, rows)
+        connection.execute(
+            f"create or replace temp table new as select * exclude (said) from {with_said(rows)} anti join seen using ({SAME})"
+        )
+        (left,) = connection.execute("delete from new where session in (select session from other)").fetchall()[0]
+        if left:
+            others[part.name] = int(left)
+        (count,) = connection.execute("select count(*) from new").fetchall()[0]
+        if count:
+            parts.append(part if count == part.rows else write_day(connection, "new", part.day, folder))
+            connection.execute(f"insert into seen select {SAME} from {with_said('new')}")
+    return Taken(tuple(parts), sum(part.rows for part in parts), others)
 
 
-def _new_of(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part) -> Taken:
-    """What of a part the table `seen` lacks: the part itself, a new one, or nothing."""
-    rows = with_said(rows_of(folder, [part]))
-    connection.execute(f"create or replace temp table fresh as select * exclude (said) from {rows} anti join seen using ({SAME})")
-    taken = connection.execute("select distinct session from fresh semi join seen using (session, seq) order by session").fetchall()
-    mark, apart = mark_of(part.sha256), ()
-    if taken:
-        keep_apart(connection, "fresh", "session in (select session from fresh semi join seen using (session, seq))", mark)
-        connection.execute(f"delete from fresh where (session, seq, time, hash(role, content)) in (select {SAME} from seen)")
-        names = "select distinct session from fresh where ends_with(session, ?) order by session"
-        apart = tuple(name for (name,) in connection.execute(names, [mark]).fetchall())
-    count = connection.execute("select count(*) from fresh").fetchall()[0][0]
-    if count == part.rows and not apart:
-        return Taken((part,), count)
-    return Taken((write_day(connection, "fresh", part.day, folder),), count, apart) if count else Taken()
+def _note_others(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """Add the sessions of which `rows` has another event than `seen` under a number to the table `other`."""
+    new = f"(select session, seq from {with_said(rows)} anti join seen using ({SAME}))"
+    connection.execute(f"insert into other select distinct session from {new} semi join seen using (session, seq)")

@@ -22,6 +22,7 @@ from codex.sessionlog.forks import forget_after_fork
 from codex.sessionlog.ingest import Ingested, Ingestion
 from codex.sessionlog.locks import SessionLock, only_one
 from codex.sessionlog.lookup import Hit, Lookup, SessionInfo
+from codex.sessionlog.numbers import given
 from codex.sessionlog.purge import Purged, purge
 from codex.sessionlog.query import EventTable
 from codex.sessionlog.reader import LogReport
@@ -87,7 +88,7 @@ class SessionLog:
         name = new_id(kind) if id is None else check_id(id)
         lock = self._lock(name, new=id is None)
         try:
-            next_seq = 0 if id is None else self._store.now(lambda: self._store.last_seq(name)) + 1
+            next_seq = 0 if id is None else max(self._store.now(lambda: self._store.last_seq(name)), given(self.folder).get(name, -1)) + 1
             session = Session(self._writer, lock, self._redactor, id=name, kind=kind, next_seq=next_seq, run_id=run_id)
             session.append("info", title, attributes={**(attributes or {}), MARK: "continued" if next_seq else "opened"})
         except BaseException:

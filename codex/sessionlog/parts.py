@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -70,15 +70,15 @@ def read_segments(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], 
         What was skipped, with its segment.
     """
     damaged: list[tuple[Path, Damage]] = []
-    sources: list[Path] = []
-    for path in paths:
+    sources: dict[int, Path] = {}
+    for at, path in enumerate(paths):
         source, bad = _whole(path, scratch)
         damaged += [(path, each) for each in bad]
         if source is not None:
-            sources.append(source)
+            sources[at] = source
     if not _load(connection, sources):
         # A frame whose checksum is right but that is no event of ours: only looking at each finds it.
-        sources = [_events_only(path, scratch) for path in paths]
+        sources = {at: _events_only(path, scratch) for at, path in enumerate(paths)}
         _load(connection, sources)
     _drop_repeated(connection)
     return damaged
@@ -107,16 +107,16 @@ def _written(scratch: Path, lines: Sequence[bytes]) -> Path:
     return path
 
 
-def _load(connection: duckdb.DuckDBPyConnection, sources: Sequence[Path]) -> bool:
-    """Fill `fresh` from files of frames; False when a row is no event."""
+def _load(connection: duckdb.DuckDBPyConnection, sources: Mapping[int, Path]) -> bool:
+    """Fill `fresh` from files of frames, each with the number that its rows have as `source`; False when a row is no event."""
     import duckdb
 
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in schema.FRAME_TYPES.items())
-    listed = ", ".join(quoted(str(path)) for path in sources)
-    options = f"format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = {_longest(sources)}, filename = true"
+    listed = ", ".join(quoted(str(path)) for path in sources.values())
+    options = f"format = 'newline_delimited', columns = {{{columns}}}, maximum_object_size = {_longest(sources.values())}, filename = true"
     read = f"read_json([{listed}], {options})" if sources else schema.nothing({**schema.FRAME_TYPES, "filename": "varchar"})
     chosen = ", ".join(f"{_FILLED.get(name, name)} as {name}" for name in schema.STORED if name != "time")
-    ranks = " ".join(f"when {quoted(str(path))} then {at}" for at, path in enumerate(sources))
+    ranks = " ".join(f"when {quoted(str(path))} then {at}" for at, path in sources.items())
     order = f"case filename {ranks} end" if sources else "0"
     try:
         connection.execute(
@@ -133,7 +133,7 @@ def _load(connection: duckdb.DuckDBPyConnection, sources: Sequence[Path]) -> boo
     return wrong == (0,)
 
 
-def _longest(sources: Sequence[Path]) -> int:
+def _longest(sources: Iterable[Path]) -> int:
     """Room for the longest line, bytes; DuckDB takes twice of it at once, so it gets no more than it needs."""
     longest = _LINE_BYTES
     for path in sources:
@@ -154,6 +154,31 @@ def are_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether a number stands in `fresh` more than once."""
     distinct = "(select count(*) from (select distinct session, seq from fresh))"
     return connection.execute(f"select count(*) - {distinct} from fresh").fetchone() != (0,)
+
+
+def others_of(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Find the sources of `fresh` whose events of a session are not those that have their numbers, and say how many each holds.
+
+    Those of the table `there` count, then those that were written last: who goes on with a session does it after what was lost. With
+    a source goes what is older than all that count, lest half of a lost session be joined to the one that went on. The table
+    `others` has them, as session and source.
+    """
+    connection.execute(
+        "create or replace temp table spans as select session, source, min(time) as oldest, max(time) as newest from fresh group by all"
+    )
+    connection.execute(
+        "create or replace temp table ranks as select session, source, oldest,"
+        " row_number() over (partition by session, seq order by newest desc, source) as rank from fresh join spans using (session, source)"
+        " qualify count(*) over (partition by session, seq) > 1"
+    )
+    connection.execute(
+        "create or replace temp table others as select distinct session, source from fresh semi join there using (session, seq)"
+        " union select session, source from ranks where rank > 1"
+        " union select s.session, s.source from spans s join (select session, min(oldest) as oldest from ranks where rank = 1"
+        " group by session) r on s.session = r.session and s.newest < r.oldest"
+    )
+    counts = "select source, count(*) from fresh semi join others using (session, source) group by source"
+    return {int(source): int(count) for source, count in connection.execute(counts).fetchall()}
 
 
 def days_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:

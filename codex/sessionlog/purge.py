@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex.core.errors import WorkspaceError
-from codex.sessionlog import annotations, quarantine, rollup
+from codex.sessionlog import annotations, numbers, quarantine, rollup
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.compactor import Compactor, damaged_part
 from codex.sessionlog.failures import compacting, reading
@@ -151,6 +151,7 @@ def _purge(folder: Path, before: float) -> Purged:
                 compactor.publish(parts=parts, sessions=sessions)
                 break
         staying |= back
+    numbers.forget(folder, old)
     compactor.bring_text_up_to_date()
     compactor.remove_retired()
     freed = size - sum(part.size for part in compactor.manifest.parts)

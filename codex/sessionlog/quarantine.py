@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from codex.sessionlog.writer import make_folder
 
 NAME: Final = "quarantine"
 _BEGUN_SECONDS: Final = 60.0
+OTHERS: Final = "other-events."  # how the names of notes begin that say how many events have numbers of others
 LOST: Final = "lost-events."  # how the names of notes begin that say which events were lost
 
 
@@ -93,6 +95,12 @@ def keep_copy(folder: Path, path: Path) -> None:
         files.fsync_folder(home)
     except OSError:
         files.write_atomic(copy, path.read_bytes())
+
+
+def keep_others(folder: Path, path: Path, events: int) -> None:
+    """Keep a copy of a segment or part some of whose events have numbers that others have in the log, and how many they are."""
+    keep_copy(folder, path)
+    files.write_atomic(folder / NAME / f"{OTHERS}{path.stem}.json", json.dumps({"file": path.name, "events": events}))
 
 
 def set_aside(folder: Path, path: Path) -> None:
