@@ -39,7 +39,7 @@ def client(context: AppContext) -> Iterator[TestClient]:
 def test_tab_offers_examples_own_queries_and_columns(context: AppContext) -> None:
     queries.save(queries.Query("mine", "Mine & <yours>", "select 1"), workspace=context.workspace)
     parts = next(page for page in all_pages() if page.name == "sessions").live(context, {"tab": "sql"}).parts
-    assert set(parts) == {"sessions-head", "sql-queries", "sql-schema"}
+    assert set(parts) == {"sessions-head", "sessions-damage", "sql-queries", "sql-schema"}
     assert "Mine &amp; &lt;yours&gt;" in parts["sql-queries"]
     assert all(f'id="ex-{each.name}"' in parts["sql-queries"] for each in queries.examples())
     assert all(f'data-insert="{name}"' in parts["sql-schema"] for view in queries.DESCRIPTIONS.values() for name in view)
