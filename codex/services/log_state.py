@@ -53,7 +53,7 @@ def _sentence(report: LogReport) -> str | None:
     said: list[str] = []
     if report.bad or report.missing:
         first = f"; the first in {report.bad[0].segment}" if report.bad else ""
-        total = report.good + report.compacted + len(report.bad)
+        total = report.good + report.compacted + max(report.missing, len(report.bad))  # one that is damaged may be one that is missing
         said.append(f"{len(report.bad):,} damaged and {report.missing:,} missing of {total:,} events are left out{first}")
     if report.damaged_parts:
         said.append(f"{len(report.damaged_parts):,} compacted files are damaged, the first {report.damaged_parts[0]}")

@@ -87,3 +87,14 @@ def test_damage_is_not_an_event_that_stands_there_twice_but_one_that_is_broken(w
     again.write_bytes(b"".join(broken))
     said = damage_seen(SessionLog.open(workspace))
     assert said == f"{len(lines)} damaged and 0 missing of {120 + len(lines)} events are left out; the first in {again.name}"
+
+
+def test_events_that_are_missing_are_some_of_all_that_there_were(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "another").create()
+    with SessionLog.open(workspace) as log, log.session("chat", id="talk") as talk:
+        for number in range(3):
+            talk.append("user", f"message {number}")
+    (path,) = (workspace.log / "segments").iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[3:]))
+    assert damage(workspace) == "0 damaged and 3 missing of 5 events are left out"
