@@ -37,6 +37,7 @@ TRANSIENT = {
     ".cx-login .ways": "an unknown address; test_missing.py asks for one",
     ".tag-live": "a session that grows; test_sessions.py has one",
     "[aria-busy": "a session that is being fetched",
+    "sessions-damage": "a damaged log, in the box that every mistake has; tests/codex_ui/test_sessions.py has one",
 }
 """Parts of selectors that no page here shows, and why."""
 STRUCTURE_AT = (1440, 390)
