@@ -94,12 +94,15 @@ def measure(workspace: Workspace) -> tuple[Figures, list[str]]:
 def main() -> int:
     """Print the figures; exit 1 when a query got through, changed something or kept another from its answer."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         figures, through = measure(hostile.make_workspace(Path(folder) / "workspace"))
     shown = {name: round(value, 2) for name, value in asdict(figures).items()}
-    print(json.dumps(shown, indent=2) if options.json else "\n".join(f"{name}: {value}" for name, value in shown.items()))
+    took = round(time.monotonic() - began, 1)
+    report = {"benchmark": "hostile_sql", "figures": shown, "settings": {"queries": len(QUERIES)}, "seconds": took}
+    print(json.dumps(report) if options.json else "\n".join(f"{name}: {value}" for name, value in shown.items()))
     for query in through:
         print(f"got through: {query[:100]}", file=sys.stderr)
     return int(bool(through) or bool(figures.changed_bytes) or figures.answered_meanwhile != figures.asked_meanwhile)
