@@ -155,6 +155,14 @@ def test_old_segment_of_free_numbers_goes_with_the_one_of_taken_numbers(log: Ses
     assert words(log) == {"talk": ["new 0", "new 1"]}
 
 
+def test_segment_that_was_never_gone_stays_when_the_next_one_comes_back(log: SessionLog) -> None:
+    old, new = _talk([f"old {n}" for n in range(6)], 1_795_392_000.0), _talk(["new 3", "new 4"], 1_795_392_100.0, 3)
+    for seed, events in enumerate((old[:3], old[3:], new), 1):
+        write_segments(log.folder, events, 1, seed=seed)
+    compact(log)
+    assert words(log) == {"talk": ["old 0", "old 1", "old 2", "new 3", "new 4"]}
+
+
 def test_other_events_of_the_time_of_lost_ones_do_not_make_them_fewer(log: SessionLog, tmp_path: Path) -> None:
     lose_part(log)
     (note,) = (log.folder / "quarantine").glob("lost-events.*")
