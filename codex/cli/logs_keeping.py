@@ -20,7 +20,7 @@ from codex.core.errors import UserError
 if TYPE_CHECKING:
     from codex.services.log_keeping import Examined, Exported, Purged
 
-HARMS: dict[str, Tone] = {"events lost": "bad", "search incomplete": "warn", "none": "dim"}
+HARMS: dict[str, Tone] = {"events lost": "bad", "search incomplete": "warn", "given up": "dim", "none": "dim"}
 SHOWN = 10
 """How many sessions that got another id are named; `--json` has all."""
 
@@ -198,6 +198,9 @@ def compact(ctx: typer.Context, workspace: WorkspaceOption = None, as_json: Json
 def doctor(
     ctx: typer.Context,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended; the rest is set aside, never deleted.")] = False,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="Take what is lost for given up: it is told, and is an alarm no longer. Deletes nothing.")
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -213,12 +216,15 @@ def doctor(
     where = place(ctx, workspace)
     log = service.open_log(where.workspace)
     done = log_keeping.repair(log) if repair else ()
+    given_up = log_keeping.give_up(log) if give_up else ()
     found = log_keeping.examine(log)
     if as_json:
-        document({"ok": found.ok, "repaired": done, "findings": [asdict(each) for each in found.findings]})
+        document({"ok": found.ok, "repaired": done, "given_up": given_up, "findings": [asdict(each) for each in found.findings]})
     else:
         for sentence in done:
             out(Painted("mended  ", "good"), one_line(sentence))
+        for sentence in given_up:
+            out(Painted("given up  ", "warn"), one_line(sentence))
         _show_findings(found)
     if not found.ok:
         raise typer.Exit(1)
@@ -236,4 +242,5 @@ def _show_findings(found: Examined) -> None:
         read = (
             f"{numbers.plural(events, 'event')} in {numbers.plural(report.segments, 'segment')} and {numbers.plural(report.parts, 'part')}"
         )
-        out(f"{read}; {'nothing is lost' if found.ok else 'not all is well'}.")
+        nothing = "nothing else is lost" if found.given_up else "nothing is lost"
+        out(f"{read}; {nothing if found.ok else 'not all is well'}.")

@@ -26,6 +26,7 @@ __all__ = [
     "examine",
     "export_events",
     "format_of",
+    "give_up",
     "import_events",
     "purge",
     "repair",
@@ -167,3 +168,8 @@ def examine(log: SessionLog) -> Examined:
 def repair(log: SessionLog) -> tuple[str, ...]:
     """Mend what can be mended; gives what was done, in sentences."""
     return doctor.repair(log.folder)
+
+
+def give_up(log: SessionLog) -> tuple[str, ...]:
+    """Take what is lost for given up, so that it is no alarm any more; gives what that was, in sentences."""
+    return doctor.give_up(log.folder)

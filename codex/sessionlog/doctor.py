@@ -26,7 +26,7 @@ from codex.sessionlog.writer import cannot_write
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Examined", "Finding", "examine", "repair"]
+__all__ = ["Examined", "Finding", "examine", "give_up", "repair"]
 
 
 def repair(folder: Path) -> tuple[str, ...]:
@@ -46,15 +46,54 @@ def repair(folder: Path) -> tuple[str, ...]:
             done += _mend_derived(folder)
             if done:
                 Compactor(folder).run()
+            _keep_to_missing(folder)
             return tuple(done)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def give_up(folder: Path) -> tuple[str, ...]:
+    """Take for given up what is lost now: it is told, and is an alarm no longer. What is lost later is one again.
+
+    Nothing is removed, and what comes back from a backup is taken in all the same.
+
+    Returns:
+        What was given up, in sentences; none when nothing is lost.
+
+    Raises:
+        CompactorBusy: another process is compacting.
+        WorkspaceError: the log cannot be read or written.
+    """
+    if not folder.is_dir():
+        return ()
+    try:
+        with only_one(folder):
+            store = _looked_at(folder)
+            missing = store.missing()
+            count = store.report().missing
+            numbers.give_up(folder, missing)
+            done = [f"{count:,} events that are missing by the numbers of their sessions were given up."] if count else []
+            return (*done, *(f"What {path.name!r} tells of was given up." for path in quarantine.give_up(folder)))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _keep_to_missing(folder: Path) -> None:
+    """Let what came back be no longer given up: should it be lost again, it is told."""
+    known = numbers.given_up(folder)
+    if known:
+        missing = _looked_at(folder).missing()
+        left = {session: min(count, missing.get(session, 0)) for session, count in known.items()}
+        numbers.give_up(folder, {session: count for session, count in left.items() if count})
 
 
 def _move_strays(folder: Path) -> Iterator[str]:
     for path, what in quarantine.strays(folder):
         quarantine.set_aside(folder, path)
         yield f"{str(path.relative_to(folder))!r}, {what}, was moved into {quarantine.NAME}/."
+    for path in numbers.damaged(folder):
+        quarantine.set_aside(folder, path)
+        yield f"{path.name!r}, which could not be read, was moved into {quarantine.NAME}/."
 
 
 # --- MANIFEST ---
@@ -138,7 +177,7 @@ def _mend_parts(folder: Path) -> Iterator[str]:
 def _move_unreadable(store: Store, path: Path) -> str:
     """Move what is no whole part and not in MANIFEST away, and note what may be lost with it; gives what was done, in a sentence."""
     name = str(path.relative_to(store.folder))
-    if quarantine.has_copy(store.folder, path):  # of a repair that was killed, or of a backup that is as damaged: it is noted already
+    if quarantine.copy_of(store.folder, path) is not None:  # of a repair that was killed, or as damaged in a backup: it is noted
         path.unlink()
         return f"{name!r}, of which {quarantine.NAME}/ has a copy, was removed."
     rows = leftovers.rows_in_footer(store.cursor(), path)
@@ -186,7 +225,7 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
         parts = [*left, *taken.parts]
         sessions = _rollup_of(connection, compactor, parts)
         if bad:
-            numbers.keep(folder, _given_up(connection, store, f"({rollup.of_events(rows_of(folder, parts))})"))
+            numbers.keep(folder, _taken_out(connection, store, f"({rollup.of_events(rows_of(folder, parts))})"))
     for name, events in taken.others.items():
         quarantine.keep_others(folder, folder / name, events)
     compactor.text.remove()  # it has words of parts that go, and nobody could tell which
@@ -198,7 +237,7 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
     return taken
 
 
-def _given_up(connection: duckdb.DuckDBPyConnection, store: Store, left: str) -> dict[str, int]:
+def _taken_out(connection: duckdb.DuckDBPyConnection, store: Store, left: str) -> dict[str, int]:
     """The highest number of each session that loses its last events, when `left`, SQL for a rollup, is what stays."""
     less = "old.last_seq > coalesce(new.last_seq, -1)"
     rows = connection.execute(f"select old.id, old.last_seq from {store.rollup()} old left join {left} new using (id) where {less}")

@@ -11,23 +11,23 @@ from typing import Final, Literal
 
 from codex.core.errors import WorkspaceError
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog import quarantine, rollup
+from codex.sessionlog import numbers, quarantine, rollup
 from codex.sessionlog.leftovers import look
 from codex.sessionlog.parts import rows_of
 from codex.sessionlog.reader import LogReport
 from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
 
-Harm = Literal["events lost", "search incomplete", "none"]
+Harm = Literal["events lost", "search incomplete", "given up", "none"]
 LOOKS: Final = 5
 """How often a log that changes meanwhile is looked at, at most."""
 PAUSE_SECONDS: Final = 0.2
 """A pause before a text index counts as incomplete, for what goes into it is there a moment before MANIFEST says so."""
 REPAIR: Final = "`codex-ml logs doctor --repair`"
-_GIVEN_UP: Final = "Restore the log from a backup, if there is one; delete this file when you have them again, or have given them up."
-_PUT_BACK: Final = (
-    f"Put the parts back from a backup, if there is one, and have {REPAIR} take them in; or delete this file when you have given them up."
-)
+GIVE_UP: Final = "`codex-ml logs doctor --give-up`"
+_RESTORE: Final = f"Restore the log from a backup, if there is one; delete this file when you have them again; or {GIVE_UP}."
+_NOT_NEEDED: Final = "Delete it when you do not need it."
+_PUT_BACK: Final = f"Put the parts back from a backup, if there is one, and have {REPAIR} take them in; or {GIVE_UP}."
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,13 @@ class Examined:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing harms."""
-        return all(finding.harm == "none" for finding in self.findings)
+        """Whether nothing harms, but for what was given up."""
+        return all(finding.harm in ("none", "given up") for finding in self.findings)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether something was lost and given up."""
+        return any(finding.harm == "given up" for finding in self.findings)
 
 
 def examine(folder: Path) -> Examined:
@@ -117,7 +122,11 @@ def _of_segments(report: LogReport) -> Iterator[Finding]:
         yield Finding(f"{report.duplicates:,} events stand there twice and count once", "", "none", "Nothing to do.")
     if report.missing:
         what = f"{report.missing:,} events are missing by the numbers of their sessions"
-        yield Finding(what, "", "events lost", "Restore the file that held them from a backup, if there is one.")
+        fix = f"Restore the file that held them from a backup, if there is one, and have {REPAIR} take it in; or {GIVE_UP}."
+        yield Finding(what, "", "events lost", fix)
+    if report.given_up:
+        what = f"{report.given_up:,} events are missing by the numbers of their sessions"
+        yield Finding(what, numbers.GIVEN_UP, "given up", "Nothing to do.")
 
 
 def _of_parts(store: Store, report: LogReport) -> Iterator[Finding]:
@@ -185,12 +194,17 @@ def _of_strays(folder: Path) -> Iterator[Finding]:
     for path, what in quarantine.strays(folder):
         fix = f"{REPAIR} moves it into {quarantine.NAME}/."
         yield Finding(f"this is {what}; it does not belong here", str(path.relative_to(folder)), "none", fix)
+    for path in numbers.damaged(folder):
+        what = "numbers of events that are lost or given up cannot be read; they may be given again, and told again"
+        yield Finding(what, path.name, "none", f"{REPAIR} moves the file into {quarantine.NAME}/.")
 
 
 def _of_quarantine(folder: Path) -> Iterator[Finding]:
     for path in sorted((folder / quarantine.NAME).glob("*")):
         where = f"{quarantine.NAME}/{path.name}"
-        if path.name.startswith(quarantine.LOST) and path.is_file():
+        if path.name.startswith(quarantine.GIVEN_UP):
+            yield Finding("a note of what was lost", where, "given up", _NOT_NEEDED)
+        elif path.name.startswith(quarantine.LOST) and path.is_file():
             yield _of_note(quarantine.read(path), where)
         else:
             yield _of_kept(path, where)
@@ -199,13 +213,13 @@ def _of_quarantine(folder: Path) -> Iterator[Finding]:
 def _of_note(note: quarantine.Note | None, where: str) -> Finding:
     if note is None:
         what = "a note of lost events cannot be read; nobody knows how many they are"
-        return Finding(what, where, "events lost", _GIVEN_UP)
+        return Finding(what, where, "events lost", _RESTORE)
     of = f"of {len(note.parts):,} damaged parts"
     if note.lost is not None:
         what, fix = f"{note.lost:,} events {of} are lost", _PUT_BACK
     else:
         what = f"events {of} may be lost, " + ("nobody knows how many" if note.rows is None else f"{note.rows:,} at most")
-        fix = f"{REPAIR} counts them; delete this file when you have given them up." if note.spans else _PUT_BACK
+        fix = f"{REPAIR} counts them; or {GIVE_UP}." if note.spans else _PUT_BACK
     return Finding(what, where, "events lost", fix)
 
 
@@ -213,17 +227,15 @@ def _of_kept(path: Path, where: str) -> Finding:
     """What something in quarantine/ is that is no note of lost parts."""
     if path.suffix != ".json" or path.is_dir():
         what = "damaged data, or what did not belong here, was set aside earlier"
-        return Finding(what, where, "none", "Delete it when you do not need it.")
+        return Finding(what, where, "none", _NOT_NEEDED)
     try:
         told = json.loads(path.read_bytes())
         if path.name.startswith(quarantine.OTHERS):
             what = f"{int(told['events']):,} events of {told['file']!r} have numbers that others have in the log, and are not in it"
-            fix = "The file is kept here: read it with DuckDB or polars. Delete both when you do not need them."
+            fix = f"The file is kept here: read it with DuckDB or polars. Delete both when you do not need them; or {GIVE_UP}."
             return Finding(what, where, "events lost", fix)
         frames = told["frames"]
         what = f"{len(frames):,} damaged frames were set aside here by compaction; each held an event or more, which no number may tell"
-        return Finding(what, where, "events lost", _GIVEN_UP)
+        return Finding(what, where, "events lost", _RESTORE)
     except (OSError, ValueError, KeyError, TypeError):
-        return Finding(
-            "this is no note of damaged frames or other events, or a damaged one", where, "none", "Delete it when you do not need it."
-        )
+        return Finding("this is no note of damaged frames or other events, or a damaged one", where, "none", _NOT_NEEDED)

@@ -91,7 +91,7 @@ def _count(folder: Path, before: float) -> Purged:
 
 
 def _quarantined(folder: Path) -> int:
-    return sum(not path.name.startswith(quarantine.LOST) for path in (folder / quarantine.NAME).glob("*"))
+    return sum(not quarantine.is_note(path) for path in (folder / quarantine.NAME).glob("*"))
 
 
 def _growing(segments: Path) -> set[str]:
@@ -147,11 +147,11 @@ def _purge(folder: Path, before: float) -> Purged:
         with nobody_begins(folder / "locks"):
             back = _continued(store, old)
             if not back:
+                numbers.forget(folder, old)  # before they go, lest one that is begun anew after a kill has a gap at its beginning
                 compactor.forget_text()  # it keeps the words of what is only deleted from it, and must not outlive the parts that it is of
                 compactor.publish(parts=parts, sessions=sessions)
                 break
         staying |= back
-    numbers.forget(folder, old)
     compactor.bring_text_up_to_date()
     compactor.remove_retired()
     freed = size - sum(part.size for part in compactor.manifest.parts)

@@ -24,6 +24,7 @@ NAME: Final = "quarantine"
 _BEGUN_SECONDS: Final = 60.0
 OTHERS: Final = "other-events."  # how the names of notes begin that say how many events have numbers of others
 LOST: Final = "lost-events."  # how the names of notes begin that say which events were lost
+GIVEN_UP: Final = "given-up."  # what is put before the name of a note of events that a person has given up
 
 
 class Note(BaseModel):
@@ -75,32 +76,51 @@ def notes(folder: Path) -> Iterator[tuple[Path, Note]]:
             yield path, note
 
 
-def has_copy(folder: Path, path: Path) -> bool:
-    """Whether a copy of a file is here, under a name that `keep_copy` gives."""
-    copies = (folder / NAME).glob(f"{_flat(folder, path)}.*")
-    return any(filecmp.cmp(path, other, shallow=False) for other in copies if other.is_file())
+def is_note(path: Path) -> bool:
+    """Whether a file here is a note, which holds nothing that was said."""
+    return path.name.removeprefix(GIVEN_UP).startswith((LOST, OTHERS))
 
 
-def keep_copy(folder: Path, path: Path) -> None:
-    """Put a copy of a file here, under a name that says where it is and when that was, and leave the file."""
+def give_up(folder: Path) -> Iterator[Path]:
+    """Have no note of lost events tell of them as an alarm any more; gives each, under the name that it had."""
+    for path in sorted((folder / NAME).glob("*.json")):
+        if not path.name.startswith(GIVEN_UP):
+            path.rename(path.with_name(f"{GIVEN_UP}{path.name}"))
+            files.fsync_folder(path.parent)
+            yield path
+
+
+def copy_of(folder: Path, path: Path) -> Path | None:
+    """The copy of a file that is here, under a name that `keep_copy` gives; None when there is none."""
+    copies = sorted((folder / NAME).glob(f"{_flat(folder, path)}.*"))
+    return next((other for other in copies if other.is_file() and filecmp.cmp(path, other, shallow=False)), None)
+
+
+def keep_copy(folder: Path, path: Path) -> Path | None:
+    """Put a copy of a file here, under a name that says where it is and when that was, and leave the file; gives the copy.
+
+    One that is here already, for whoever did this before was killed, stays the only one. None when there is no file.
+    """
     if not path.is_file():
-        return
+        return None
     home = folder / NAME
     make_folder(home)
-    if has_copy(folder, path):
-        return  # whoever did this before was killed
-    copy = _free(home, _flat(folder, path))
-    try:
-        os.link(path, copy)  # a second name needs no room
-        files.fsync_folder(home)
-    except OSError:
-        files.write_atomic(copy, path.read_bytes())
+    copy = copy_of(folder, path)
+    if copy is None:
+        copy = _free(home, _flat(folder, path))
+        try:
+            os.link(path, copy)  # a second name needs no room
+            files.fsync_folder(home)
+        except OSError:
+            files.write_atomic(copy, path.read_bytes())
+    return copy
 
 
 def keep_others(folder: Path, path: Path, events: int) -> None:
     """Keep a copy of a segment or part some of whose events have numbers that others have in the log, and how many they are."""
-    keep_copy(folder, path)
-    files.write_atomic(folder / NAME / f"{OTHERS}{path.stem}.json", json.dumps({"file": path.name, "events": events}))
+    copy = keep_copy(folder, path)
+    if copy is not None:
+        files.write_atomic(folder / NAME / f"{OTHERS}{copy.name}.json", json.dumps({"file": copy.name, "events": events}))
 
 
 def set_aside(folder: Path, path: Path) -> None:

@@ -90,10 +90,11 @@ class LogReport:
         bad: damaged frames, which are skipped.
         torn: half frames at the end of a segment whose writer is gone.
         duplicates: good frames that repeat an event, which count once.
-        missing: events that should be there by their session's seqs and are not.
+        missing: events that should be there by their session's seqs, are not, and were not given up.
         parts: compacted files.
         compacted: events in them.
         damaged_parts: compacted files that are not what they were when they were written, which are not read.
+        given_up: events that are missing and were given up by a person, so they are no alarm.
     """
 
     segments: int
@@ -105,6 +106,7 @@ class LogReport:
     parts: int = 0
     compacted: int = 0
     damaged_parts: tuple[str, ...] = ()
+    given_up: int = 0
 
     @property
     def ok(self) -> bool:

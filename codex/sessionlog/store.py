@@ -15,7 +15,7 @@ from codex.core import clock
 from codex.core.errors import CodexError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
-from codex.sessionlog import rollup, schema
+from codex.sessionlog import numbers, rollup, schema
 from codex.sessionlog.failures import reading
 from codex.sessionlog.forks import forget_after_fork, keep_for_ever
 from codex.sessionlog.manifest import Manifest, Manifests, Part, StoredFile
@@ -271,28 +271,30 @@ class Store:
 
     def report(self) -> LogReport:
         """What is good and what is not, as far as it has been read."""
-        live = self.live.report()
-        absent = (
-            int(self.ask(f"select coalesce(sum(last_seq::hugeint + 1 - events), 0) from {self.rollup()}")[0][0])
-            if self.manifest.parts
-            else 0
-        )
-        for held in self.live.summaries():
-            known = self.compacted(held.id)
-            if known is not None:
-                both = max(known.last_seq, held.last_seq) + 1 - known.events - held.events
-                absent += both - (known.last_seq + 1 - known.events) - (held.last_seq + 1 - held.events)
+        live, missing, known = self.live.report(), self.missing(), numbers.given_up(self.folder)
+        given_up = sum(min(count, known.get(session, 0)) for session, count in missing.items())
         return LogReport(
             segments=live.segments,
             good=live.good,
             bad=live.bad,
             torn=live.torn,
             duplicates=live.duplicates,
-            missing=live.missing + absent,
+            missing=sum(missing.values()) - given_up,
             parts=len(self.parts),
             compacted=sum(part.rows for part in self.parts),
             damaged_parts=self.damaged,
+            given_up=given_up,
         )
+
+    def missing(self) -> dict[str, int]:
+        """How many events each session lacks by its numbers; those that lack none are left out."""
+        lacks = f"select id, last_seq::hugeint + 1 - events from {self.rollup()} where last_seq::hugeint + 1 > events"
+        found: dict[str, int] = dict(self.ask(lacks)) if self.manifest.parts else {}
+        for held in self.live.summaries():
+            known = self.compacted(held.id)
+            last, events = (-1, 0) if known is None else (known.last_seq, known.events)
+            found[held.id] = max(last, held.last_seq) + 1 - events - held.events
+        return {session: count for session, count in found.items() if count > 0}
 
     def forget_parent(self) -> None:
         """In a forked child: a lock held by one of the parent's threads would never be released."""

@@ -282,6 +282,19 @@ def test_doctor_says_how_many_events_a_repair_could_not_save(cli: Cli, log: Sess
     assert again.code == 1 and {finding["harm"] for finding in again.json["findings"]} >= {"events lost"}
 
 
+def test_doctor_takes_for_given_up_what_is_lost(cli: Cli, log: SessionLog) -> None:
+    for _ in range(2):
+        log.compact(grace_seconds=0)
+    path = min(log.folder.glob("parts/*/*"))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert cli("logs", "doctor", "--repair").code == 1
+    answer = cli("logs", "doctor", "--give-up")
+    assert answer.code == 0 and "given up  What 'lost-events." in answer.out
+    assert answer.out.endswith("; nothing else is lost.\n")
+    again = cli("logs", "doctor", "--give-up", "--json").json
+    assert again["ok"] and again["given_up"] == [] and "given up" in {finding["harm"] for finding in again["findings"]}
+
+
 def test_part_that_changed_under_its_old_time_is_said_in_words_by_every_command(cli: Cli, log: SessionLog, tmp_path: Path) -> None:
     log.compact()
     for part in log.folder.glob("parts/*/*"):

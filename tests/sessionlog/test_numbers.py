@@ -10,7 +10,8 @@ import pytest
 
 from codex.core import clock
 from codex.core.events import Event
-from codex.sessionlog import SessionLog, doctor, manifest, quarantine
+from codex.sessionlog import SessionLog, doctor, manifest, numbers, quarantine
+from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine, repair
 from tests.sessionlog.logs import by_key, current, flip, write_segments
 
@@ -44,7 +45,7 @@ def words(log: SessionLog) -> dict[str, list[str]]:
 
 
 def harms(log: SessionLog) -> list[str]:
-    return [finding.what for finding in examine(log.folder).findings if finding.harm != "none"]
+    return [finding.what for finding in examine(log.folder).findings if finding.harm not in ("none", "given up")]
 
 
 def lose_part(log: SessionLog) -> Path:
@@ -186,3 +187,95 @@ def test_damaged_part_that_a_killed_repair_left_beside_its_copy_is_no_new_loss(l
     assert done == f"{str(path.relative_to(log.folder))!r}, of which quarantine/ has a copy, was removed."
     assert words(log) == {"talk": ["old 1", "old 2", "old 3"]}
     assert harms(log) == []
+
+
+def test_note_of_others_of_another_file_of_the_same_name_takes_no_place_of_the_first(log: SessionLog) -> None:
+    home = log.folder / "segments"
+    write_segments(log.folder, _talk(["new 0", "new 1"], 1_795_392_100.0), 1, seed=9)
+    compact(log)
+    for count in (1, 2):
+        (path,) = write_segments(log.folder, _talk([f"old {count}"] * count, 1_795_392_000.0), 1, seed=1)
+        assert path.parent == home
+        compact(log)
+    told = [what.split()[0] for what in harms(log) if "have numbers that others have in the log" in what]
+    assert sorted(told) == ["1", "2"]
+
+
+@pytest.mark.parametrize("noise", [b"{", b"[1]", b'{"talk": "5"}', b'{"talk": -1}', b'{"talk": true}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", [numbers.NAME, numbers.GIVEN_UP])
+def test_damaged_numbers_block_nothing_are_told_and_set_aside(log: SessionLog, name: str, noise: bytes) -> None:
+    said(log, ["old"])
+    (log.folder / name).write_bytes(noise)
+    said(log, ["new"])
+    (found,) = [finding for finding in examine(log.folder).findings if finding.where == name]
+    assert "cannot be read" in found.what and found.harm == "none"
+    assert repair(log.folder) == (f"{name!r}, which could not be read, was moved into quarantine/.",)
+    (kept,) = (log.folder / "quarantine").glob(f"{name}.*")
+    assert kept.read_bytes() == noise
+    assert repair(log.folder) == ()
+    assert words(log) == {"talk": ["old", "new"]}
+
+
+def test_purge_that_is_killed_leaves_no_gap_to_who_begins_anew(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_part(log)
+    said(log, ["new"])
+    doctor.give_up(log.folder)
+    compact(log)
+    with monkeypatch.context() as patch:
+        patch.setattr(Compactor, "bring_text_up_to_date", lambda self: 1 / 0 if not self.manifest.parts else None)
+        with pytest.raises(ZeroDivisionError):
+            SessionLog(log.folder).purge(clock.now() + 60)
+    said(log, ["anew"])
+    assert words(log) == {"talk": ["anew"]}
+    assert SessionLog(log.folder).check().given_up == 0
+
+
+def test_purge_does_not_take_notes_for_old_text(log: SessionLog) -> None:
+    lose_part(log)
+    (copy,) = (path for path in (log.folder / "quarantine").iterdir() if not quarantine.is_note(path))
+    quarantine.keep_others(log.folder, copy, 3)
+    for _ in range(2):
+        assert log.purge(0.0, dry_run=True).quarantined == 2, "the damaged part, and the copy of it"
+        doctor.give_up(log.folder)
+
+
+# --- given up ---
+
+
+def test_what_is_given_up_is_told_and_no_alarm_until_more_is_lost(log: SessionLog) -> None:
+    lose_part(log)
+    said(log, ["new"])
+    assert len(harms(log)) == 2
+    done = doctor.give_up(log.folder)
+    assert done[0] == "5 events that are missing by the numbers of their sessions were given up." and len(done) == 2
+    assert doctor.give_up(log.folder) == ()
+    assert harms(log) == [] and log.check().ok and log.check().given_up == 5
+    found = examine(log.folder)
+    assert found.ok and next(finding.where for finding in found.findings if finding.harm == "given up") == numbers.GIVEN_UP
+    write_segments(log.folder, [event.model_copy(update={"session": "other"}) for event in _talk(["late"], 1_795_392_000.0, 4)])
+    assert harms(log) == ["4 events are missing by the numbers of their sessions"]
+
+
+def test_what_was_given_up_and_came_back_is_told_when_it_is_lost_again(log: SessionLog) -> None:
+    path = lose_part(log)
+    said(log, ["new"])
+    doctor.give_up(log.folder)
+    shutil.copy2(log.folder.parent / "backup", path)
+    assert "MANIFEST did not know of 1 parts: 5 events were taken in." in repair(log.folder)
+    compact(log)
+    assert words(log) == {"talk": ["old 1", "old 2", "old 3", "new"]}
+    (back,) = (part for part in current(log).parts if part.rows == 5)
+    flip(log.folder / back.name)
+    repair(log.folder)
+    assert "5 events are missing by the numbers of their sessions" in harms(log)
+
+
+def test_damaged_frames_are_given_up(log: SessionLog) -> None:
+    (path,) = write_segments(log.folder, _talk(["one", "two", "three"], 1_795_392_000.0), 1)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'"two"', b'"tvo"'))
+    compact(log)
+    assert len(harms(log)) == 2
+    assert len(doctor.give_up(log.folder)) == 2
+    assert harms(log) == []
+    assert log.purge(0.0, dry_run=True).quarantined == 1, "the note has what was said"
