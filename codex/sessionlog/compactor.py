@@ -23,7 +23,7 @@ from codex.sessionlog import manifest as manifests
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.frames import Damage
 from codex.sessionlog.locks import is_locked
-from codex.sessionlog.manifest import Manifest, Part, Retired, StoredFile
+from codex.sessionlog.manifest import GRACE_SECONDS, Manifest, Part, Retired, StoredFile
 from codex.sessionlog.numbers import SAME, with_said
 from codex.sessionlog.parts import (
     are_repeated,
@@ -44,7 +44,6 @@ from codex.sessionlog.writer import cannot_write, make_folder
 if TYPE_CHECKING:
     import duckdb
 
-GRACE_SECONDS: Final = 600.0
 BATCH_BYTES: Final = 256 * 2**20
 SMALL_ROWS: Final = 1_000_000
 MERGE_BYTES: Final = 256 * 2**20  # what is merged at once; DuckDB, which may take 1 GiB, holds it more than once

@@ -1,4 +1,7 @@
-"""The session log: everything that happened, in the order in which it happened."""
+"""The session log: everything that happened, in the order in which it happened.
+
+What only compacts, purges, takes in or redacts is imported when it is asked for: most processes only read, and one starts for each query.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,15 @@ from codex.core.events import Event, Kind
 from codex.core.paths import Workspace
 from codex.sessionlog import annotations
 from codex.sessionlog.annotations import Annotation
-from codex.sessionlog.compactor import GRACE_SECONDS, Compacted, Compactor
 from codex.sessionlog.failures import reading
 from codex.sessionlog.following import tail
 from codex.sessionlog.forks import forget_after_fork
-from codex.sessionlog.ingest import Ingested, Ingestion
 from codex.sessionlog.locks import SessionLock, only_one
 from codex.sessionlog.lookup import Hit, Lookup, SessionInfo
+from codex.sessionlog.manifest import GRACE_SECONDS
 from codex.sessionlog.numbers import given
-from codex.sessionlog.purge import Purged, purge
 from codex.sessionlog.query import EventTable
 from codex.sessionlog.reader import LogReport
-from codex.sessionlog.redaction import Redactor, load_redactor
 from codex.sessionlog.selection import Selection
 from codex.sessionlog.session import Session, check_id, new_id
 from codex.sessionlog.store import Store
@@ -35,6 +35,11 @@ from codex.sessionlog.writer import SEGMENT_BYTES, SegmentWriter, cannot_write, 
 
 if TYPE_CHECKING:
     import duckdb
+
+    from codex.sessionlog.compactor import Compacted
+    from codex.sessionlog.ingest import Ingested
+    from codex.sessionlog.purge import Purged
+    from codex.sessionlog.redaction import Redactor
 
 
 class SessionLog:
@@ -253,11 +258,15 @@ class SessionLog:
             SessionBusy: a live writer has one of their sessions.
             WorkspaceError: the log cannot be written.
         """
+        from codex.sessionlog.ingest import Ingestion
+
         return Ingestion(self._store, self._writer, self._redactor, self._lock).run(events)
 
     @functools.cached_property
     def _redactor(self) -> Redactor:
         """By the `redaction.yaml` of the workspace, read when the first event is written."""
+        from codex.sessionlog.redaction import load_redactor
+
         return load_redactor(self.folder.parent)
 
     def compact(self, *, grace_seconds: float = GRACE_SECONDS) -> Compacted:
@@ -270,6 +279,8 @@ class SessionLog:
             CompactorBusy: another process is at it.
             WorkspaceError: the disk is full or fails; nothing is lost.
         """
+        from codex.sessionlog.compactor import Compacted, Compactor
+
         if not self.folder.is_dir():
             return Compacted()
         with only_one(self.folder):
@@ -277,6 +288,8 @@ class SessionLog:
 
     def purge(self, before: float, *, dry_run: bool = False) -> Purged:
         """Remove the sessions whose last event is older than `before` (seconds since the epoch); see `codex.sessionlog.purge`."""
+        from codex.sessionlog.purge import purge
+
         return purge(self.folder, before, dry_run=dry_run)
 
     def health(self) -> LogReport:

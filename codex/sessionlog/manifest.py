@@ -24,6 +24,8 @@ from codex.sessionlog.schema import newer
 NAME: Final = "MANIFEST"
 BEFORE: Final = "MANIFEST.before"
 VERSION: Final = 1
+GRACE_SECONDS: Final = 600.0
+"""How long files that were replaced stay, for readers that began before."""
 Problem = Literal["missing", "damaged", "older than the one before it"]
 _EXPECTED: Final[dict[Problem, str]] = {
     "missing": "expected it beside the parts that it names",
