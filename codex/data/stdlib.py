@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sysconfig
 import textwrap
 from collections.abc import Iterator
@@ -74,18 +75,26 @@ def source_files(root: Path | None = None) -> Iterator[SourceFile]:
     Args:
         root: the library's folder; the running Python's when None.
     """
-    library = root or Path(sysconfig.get_paths()["stdlib"])
-    for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).as_posix()):
-        parts = path.relative_to(library).with_suffix("").parts
+    library = str(root or sysconfig.get_paths()["stdlib"])
+    for name in sorted(_names(library)):
+        parts = name.removesuffix(".py").split("/")
         if LEFT_OUT.intersection(parts) or parts[0].startswith(("config-", "_sysconfigdata")):
             continue
         try:
-            text = path.read_text(encoding="utf-8")
+            text = Path(library, name).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # a handful of files are in other encodings, on purpose
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if text.strip():
             yield SourceFile(module, text, split_of(module))
+
+
+def _names(library: str) -> Iterator[str]:
+    """The paths of Python files below `library`, without the folders left out, of which one may hold all that is installed."""
+    for folder, folders, names in os.walk(library):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        inside = os.path.relpath(folder, library).replace(os.sep, "/")
+        yield from (name if inside == "." else f"{inside}/{name}" for name in names if name.endswith(".py"))
 
 
 def first_sentence(docstring: str) -> str | None:
@@ -110,13 +119,19 @@ def _without_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list
     return source[:LONGEST_PROMPT].rpartition("\n")[0] or None
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands below a statement and may hold a function: no expression does, and they are most of a tree."""
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        yield from getattr(node, name, ())
+
+
 def docstrings_of(file: SourceFile) -> Iterator[Docstring]:
     """The functions of one file that have a docstring whose first sentence says something."""
     tree = ast.parse(file.text)
     lines = file.text.splitlines()
 
     def walk(node: ast.AST, prefix: str) -> Iterator[Docstring]:
-        for child in ast.iter_child_nodes(node):
+        for child in _statements(node):
             if isinstance(child, ast.ClassDef):
                 yield from walk(child, f"{prefix}.{child.name}")
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -280,12 +280,13 @@ def test_repair_of_a_part_that_is_killed_at_any_step_counts_each_event_once(
         log.compact(grace_seconds=0)
         assert by_key(log.scan()) == by_key(left), folder.name
         assert sum(info.events for info in log.sessions()) == len(left), folder.name
-        said = [finding.what for finding in examine(folder).findings if finding.harm != "none" and "quarantine" in finding.where]
+        found = examine(folder)
+        said = [finding.what for finding in found.findings if finding.harm != "none" and "quarantine" in finding.where]
         assert said == ([f"{len(lost)} events of 1 damaged parts are lost"] if lost else []), folder.name
-        assert not any("text" in finding.where for finding in examine(folder).findings), folder.name
+        assert not any("text" in finding.where for finding in found.findings), folder.name
         kept = [path.read_bytes() for path in (folder / "quarantine").glob("parts-*")]
         assert kept == [damaged], folder.name
-        assert examine(folder).ok == (not lost), folder.name
+        assert found.ok == (not lost), folder.name
 
 
 def test_log_without_a_rollup_counts_each_event_once(compacted: SessionLog, events: list[Event]) -> None:
