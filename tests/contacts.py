@@ -14,6 +14,14 @@ import pytest
 ADDRESS = re.compile(r'sin6?_addr=inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
 FAMILY = re.compile(r"sa_family=(AF_\w+)")
 LOCAL = re.compile(r"127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::")
+SHORT_DEMO = {
+    "CODEX_TRAINING__STEPS": "3",
+    "CODEX_TRAINING__BATCH_SIZE": "2",
+    "CODEX_EVALUATION__EXAMPLES": "8",
+    "CODEX_EVALUATION__RESAMPLES": "200",
+}
+"""Variables that leave the demo as it is, from the data to the verdict, but with less of each: it is run from a wheel, and traced."""
+VERDICT_OF_SHORT_DEMO = r"(Better|Worse|No difference shown): .*, 8 held-out functions"
 FAMILIES = {"AF_UNIX", "AF_INET", "AF_INET6", "AF_UNSPEC", "AF_NETLINK"}
 
 

@@ -7,23 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.contacts import as_a_person, strangers, traced
-
-SHORT = {
-    "CODEX_TRAINING__STEPS": "3",
-    "CODEX_TRAINING__BATCH_SIZE": "2",
-    "CODEX_EVALUATION__EXAMPLES": "8",
-    "CODEX_EVALUATION__RESAMPLES": "200",
-}
-"""The demo as it is, from the data to the verdict, but with less of each: tracing makes it several times slower."""
+from tests.contacts import SHORT_DEMO, VERDICT_OF_SHORT_DEMO, as_a_person, strangers, traced
 
 
 def test_demo_with_a_network_contacts_nobody(tmp_path: Path) -> None:
     trace, program = tmp_path / "trace", str(Path(sys.executable).with_name("codex-ml"))
     command = [*traced(trace), program, "demo", "--workspace", str(tmp_path / "workspace")]
-    answer = subprocess.run(command, env=as_a_person() | SHORT, capture_output=True, text=True, timeout=600, check=False)
+    answer = subprocess.run(command, env=as_a_person() | SHORT_DEMO, capture_output=True, text=True, timeout=600, check=False)
     assert answer.returncode == 0, answer.stderr
-    assert re.search(r"\n(Better|Worse|No difference shown): .*, 8 held-out functions", answer.stdout), answer.stdout
+    assert re.search(rf"\n{VERDICT_OF_SHORT_DEMO}", answer.stdout), answer.stdout
     assert trace.read_text(), "nothing was traced"
     assert strangers(trace.read_text()) == []
 
