@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 from codex.core.errors import ConfigError, ModelError, RunError
 from codex.core.paths import Workspace
+from codex.runs.record import Run
 from codex.runs.status import host_name
 from codex.runs.store import RunStore
 from codex.runs.views import RunView
 from codex.services import machine
 from codex.services.chat import ChatSettings, Found, Piece, Side, find
 from codex.services.children import Birth, Child, ChildDied, Life, Request, last_of
+from codex.services.results import Result, result_of
 
 NAME = "The model's process"
 HANDLER = "codex.services.chat_child:ChatHandler"
@@ -178,9 +180,10 @@ class ChatRoom:
         self.close()
 
     def targets(self) -> list[Target]:
-        """Every run that has trained something, newest first, and codex-tiny."""
-        views = [view for view in reversed(RunStore(self._workspace).list()) if view.run.adapter.is_dir()]
-        return [*(_target(view) for view in views), Target("codex-tiny", "codex-tiny")]
+        """Every run that has trained something that can be loaded, newest first, and codex-tiny."""
+        found = [(view.run, result_of(view.run)) for view in reversed(RunStore(self._workspace).list())]
+        runs = [_target(run, result) for run, result in found if result is not None and result.kind != "damaged"]
+        return [*runs, Target("codex-tiny", "codex-tiny")]
 
     def alone(self, target: str) -> bool:
         """Whether each message to `target`, one of `targets`, stands alone: it was trained on single prompts, not on conversations."""
@@ -370,10 +373,9 @@ def _died_loading(name: str, death: ChildDied) -> ModelError:
     return ModelError(f"the model's process ended while {name!r} was loaded ({death.why}){said}", "expected it to answer", fix)
 
 
-def _target(view: RunView) -> Target:
-    run = view.run
-    has_base = (run.adapter / "adapter_config.json").is_file()  # else all weights were trained, and the base is another model
-    return Target(f"{run.title} ({run.id})" if run.title else run.id, run.id, ("both", "base", "adapter") if has_base else ())
+def _target(run: Run, result: Result) -> Target:
+    sides: tuple[Side, ...] = ("both", "base", "adapter") if result.kind == "adapter" else ()  # what trained all weights has another base
+    return Target(f"{run.title} ({run.id})" if run.title else run.id, run.id, sides)
 
 
 def nvidia_gpu() -> bool:

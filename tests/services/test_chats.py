@@ -16,7 +16,7 @@ import pytest
 from codex.config.compose import compose
 from codex.core.errors import ModelError, RunError
 from codex.core.events import Event
-from codex.core.paths import Workspace
+from codex.core.paths import Workspace, tiny_model_folder
 from codex.runs.record import Run
 from codex.runs.store import RunStore
 from codex.services import chat_child, chats
@@ -353,8 +353,12 @@ def test_room_that_is_closed_ends_its_conversations_and_opens_no_more(gpu_room: 
 def test_targets_are_runs_with_a_result_newest_first_and_the_tiny_model(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     made = Made(workspace)
-    first, whole = made.finished("First"), made.finished("Whole")
-    (whole.adapter / "adapter_config.json").unlink()
+    first, whole, damaged = made.finished("First"), made.finished("Whole"), made.finished("Damaged")
+    for path in whole.adapter.iterdir():
+        path.unlink()
+    for path in tiny_model_folder().iterdir():
+        (whole.adapter / path.name).symlink_to(path)
+    (damaged.adapter / "adapter_config.json").write_text("{")
     made.run("Nothing yet")
     assert ChatRoom(workspace).targets() == [
         Target("Whole (r-0002)", whole.id),
