@@ -165,7 +165,7 @@ def _ruleset(version: int) -> int:
 def _let_read(ruleset: int, path: Path) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:  # what is not there need not be read
+    except (FileNotFoundError, NotADirectoryError):  # what is not there need not be read
         return
     try:
         rights = _READ_FILE | (_READ_DIR if path.is_dir() else 0)

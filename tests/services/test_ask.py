@@ -258,6 +258,12 @@ def test_query_ends_with_whoever_asked_however_that_ends(workspace: Workspace) -
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+def test_workspace_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match="Not a directory"):
+        ask("select 1", workspace=Workspace(tmp_path / "file"))
+
+
 def test_log_that_is_not_there_yet_is_empty_and_stays_so(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "none")
     assert ask("select count(*) from events", workspace=workspace).rows == [(0,)]
