@@ -55,6 +55,8 @@ def _sentence(report: LogReport) -> str | None:
         first = f"; the first in {report.bad[0].segment}" if report.bad else ""
         total = report.good + report.compacted + max(report.missing, len(report.bad))  # one that is damaged may be one that is missing
         said.append(f"{len(report.bad):,} damaged and {report.missing:,} missing of {total:,} events are left out{first}")
+    if report.others:
+        said.append(f"{report.others:,} events have numbers that others have, and are left out")
     if report.damaged_parts:
         said.append(f"{len(report.damaged_parts):,} compacted files are damaged, the first {report.damaged_parts[0]}")
     return "; ".join(said) or None

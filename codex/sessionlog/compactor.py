@@ -102,6 +102,7 @@ class Compactor:
             done = Compacted()
             with compacting(self.folder), workbench(self._scratch) as connection:
                 self._mend_rollup(connection)
+                self.take_back_restored()
                 for batch in self._batches(self._sealed()):
                     events, damaged = self._take(connection, batch)
                     done = Compacted(done.segments + len(batch), done.events + events, damaged=done.damaged + damaged)
@@ -122,7 +123,17 @@ class Compactor:
         """Remove what a compactor that died had begun: see `leftovers.clear`."""
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
+        for home in (self.folder, self.folder / quarantine.NAME):
+            for begun in home.glob(".*.tmp"):  # only who has the lock writes such
+                begun.unlink(missing_ok=True)
         leftovers.clear(self.folder, self.manifest)
+
+    def take_back_restored(self) -> int:
+        """Count segments that were put back with events that no part has as not compacted; gives how many."""
+        back = {path.name for path in leftovers.restored(self.folder, self.manifest)}
+        if back:
+            self._publish(done=tuple(each for each in self.manifest.done if each.name not in back))
+        return len(back)
 
     # --- segments become parts ---
 
@@ -148,6 +159,7 @@ class Compactor:
     def _take(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[Path]) -> tuple[int, int]:
         if not self.manifest.generation:
             self._publish()  # from now on parts without a MANIFEST say that it was lost
+        states = {path: path.stat() for path in batch}
         damaged = read_segments(connection, batch, self._scratch)
         self._drop_compacted(connection, batch)
         self._quarantine(damaged)
@@ -157,7 +169,10 @@ class Compactor:
         self._publish(
             parts=(*self.manifest.parts, *parts),
             sessions=sessions,
-            done=(*self.manifest.done, *(Retired(name=path.name, since=now) for path in batch)),
+            done=(
+                *self.manifest.done,
+                *(Retired(name=path.name, since=now, size=state.st_size, modified=state.st_mtime_ns) for path, state in states.items()),
+            ),
         )
         return sum(part.rows for part in parts), len(damaged)
 
@@ -172,7 +187,7 @@ class Compactor:
         for source, events in others.items():
             quarantine.keep_others(self.folder, batch[source], events)
         if others:
-            connection.execute("delete from fresh where (session, source) in (select session, source from others)")
+            connection.execute("delete from fresh where rowid in (select id from others)")
 
     def _compacted_late(self, connection: duckdb.DuckDBPyConnection) -> str | None:
         """SQL for the compacted events of the sessions that have some of `fresh` before their end; None when there are none."""
@@ -186,7 +201,11 @@ class Compactor:
         assert span is not None, "an aggregate gives one row"
         if span[0] is None:
             return None
-        rows = rows_of(self.folder, [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]])
+        parts = [part for part in self.manifest.parts if part.last >= span[0] and part.first <= span[1]]
+        for part in parts:
+            if not manifests.looks_intact(self.folder, part) and not manifests.is_intact(self.folder, part):
+                raise damaged_part(part.name)
+        rows = rows_of(self.folder, parts)
         return f"(select * from {rows} where session in (select id from late))"
 
     def _rollup(self) -> str:
@@ -321,6 +340,8 @@ class Compactor:
 
     def remove_retired(self) -> int:
         """Remove files that were retired before the newest MANIFEST and longer ago than the grace; gives how many."""
+        if not all(manifests.looks_intact(self.folder, part) or manifests.is_intact(self.folder, part) for part in self.manifest.parts):
+            return 0  # what was replaced may be all that is left of the events of a part
         now = clock.now()
         before = manifests.read_before(self.folder) or Manifest()
         known = {each.name for each in (*before.done, *before.retired)}

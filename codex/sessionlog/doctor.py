@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex.core import clock, files
-from codex.sessionlog import leftovers, numbers, quarantine, rollup, schema
+from codex.core import files
+from codex.sessionlog import leftovers, losses, numbers, quarantine, rollup, schema
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.examination import Examined, Finding, examine, of_rollup, of_text
 from codex.sessionlog.failures import compacting
 from codex.sessionlog.leftovers import Unnamed
-from codex.sessionlog.locks import only_one
+from codex.sessionlog.locks import nobody_begins, only_one
 from codex.sessionlog.manifest import Manifest, Part, StoredFile
-from codex.sessionlog.parts import FOLDER, rows_of, sum_in_name, workbench, write_rollup
+from codex.sessionlog.parts import FOLDER, rows_of, sum_in_name, workbench, write_day, write_rollup
 from codex.sessionlog.quarantine import Note
-from codex.sessionlog.query import EventTable, add_live, connect_parts
+from codex.sessionlog.query import EventTable
 from codex.sessionlog.reader import LogReader
 from codex.sessionlog.store import Store
 from codex.sessionlog.text import TextIndex
@@ -42,7 +43,8 @@ def repair(folder: Path) -> tuple[str, ...]:
         with only_one(folder), compacting(folder):
             known = manifests.read(folder), manifests.read_before(folder)  # what a newer Codex wrote is refused before anything moves
             done = [*_move_strays(folder), *_mend_manifest(folder, *known)]
-            done += [*_mend_parts(folder), *_count_lost(folder)]
+            _forget_gone(folder)
+            done += [*_mend_parts(folder), *_take_restored(folder), *losses.count_lost(folder)]
             done += _mend_derived(folder)
             if done:
                 Compactor(folder).run()
@@ -50,6 +52,8 @@ def repair(folder: Path) -> tuple[str, ...]:
             return tuple(done)
     except OSError as error:
         raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
 
 
 def give_up(folder: Path) -> tuple[str, ...]:
@@ -68,7 +72,7 @@ def give_up(folder: Path) -> tuple[str, ...]:
         return ()
     try:
         with only_one(folder):
-            store = _looked_at(folder)
+            store = losses.looked_at(folder)
             missing = store.missing()
             count = store.report().missing
             numbers.give_up(folder, missing)
@@ -82,7 +86,7 @@ def _keep_to_missing(folder: Path) -> None:
     """Let what came back be no longer given up: should it be lost again, it is told."""
     known = numbers.given_up(folder)
     if known:
-        missing = _looked_at(folder).missing()
+        missing = losses.looked_at(folder).missing()
         left = {session: min(count, missing.get(session, 0)) for session, count in known.items()}
         numbers.give_up(folder, {session: count for session, count in left.items() if count})
 
@@ -94,6 +98,12 @@ def _move_strays(folder: Path) -> Iterator[str]:
     for path in numbers.damaged(folder):
         quarantine.set_aside(folder, path)
         yield f"{path.name!r}, which could not be read, was moved into {quarantine.NAME}/."
+
+
+def _take_restored(folder: Path) -> Iterator[str]:
+    count = Compactor(folder).take_back_restored()
+    if count:
+        yield f"{count:,} segments that were put back are compacted again."
 
 
 # --- MANIFEST ---
@@ -123,14 +133,22 @@ def _rebuild(folder: Path) -> tuple[int, int]:
     """
     (folder / "scratch").mkdir(exist_ok=True)
     paths = sorted(path for path in folder.glob(f"{FOLDER}/*/*.parquet") if path.is_file())
+    newest = max((path for path in folder.glob("sessions-*.parquet") if path.is_file()), default=None)
     with workbench(folder / "scratch") as connection:
         found = {path: leftovers.part_in(connection, folder, path) for path in paths}
-        for path in (path for path, part in found.items() if part is None):
+        unreadable = [path for path, part in found.items() if part is None]
+        for path in unreadable:
             _keep_unreadable(folder, path, leftovers.rows_in_footer(connection, path))
-        parts = leftovers.taken_in(connection, folder, (), [part for part in found.values() if part]).parts
+        taken = leftovers.taken_in(connection, folder, (), [part for part in found.values() if part])
+        parts = taken.parts
+        if newest is not None:
+            numbers.keep(folder, losses.last_numbers(connection, newest))
         sessions = write_rollup(connection, f"({rollup.of_events(rows_of(folder, parts))})", folder, 1) if parts else None
+    _keep_others(folder, taken)
     TextIndex(folder).remove()
     manifests.publish(folder, Manifest(parts=tuple(parts), sessions=sessions))
+    if newest is not None:
+        losses.note_rollup(folder, newest, [str(path.relative_to(folder)) for path in unreadable])
     _remove_unnamed(folder, paths, parts)
     return sum(part.rows for part in parts), sum(not sum_in_name(part.name) for part in parts)
 
@@ -141,6 +159,11 @@ def _keep_unreadable(folder: Path, path: Path, rows: int | None) -> None:
     quarantine.write(folder, Note(parts=(str(path.relative_to(folder)),), rows=rows, lost=None))
 
 
+def _keep_others(folder: Path, taken: leftovers.Taken) -> None:
+    for name, events in taken.others.items():
+        quarantine.keep_others(folder, folder / name, events)
+
+
 def _remove_unnamed(folder: Path, paths: Sequence[Path], parts: Sequence[Part]) -> None:
     """Remove files whose events are in `parts` now, or of which there is a copy."""
     named = {part.name for part in parts}
@@ -149,18 +172,26 @@ def _remove_unnamed(folder: Path, paths: Sequence[Path], parts: Sequence[Part]) 
             path.unlink(missing_ok=True)
 
 
+def _forget_gone(folder: Path) -> None:
+    """Have the MANIFEST before name no part that a repair which was killed took out, lest it be overlooked when it comes back."""
+    before, now = manifests.read_before(folder) or Manifest(), manifests.read(folder) or Manifest()
+    known = {file.name for file in (*now.parts, *now.retired)}
+    if any(part.name not in known for part in before.parts):
+        Compactor(folder).publish()
+
+
 # --- parts ---
 
 
 def _mend_parts(folder: Path) -> Iterator[str]:
     """Take parts that are not what was written out of the log, and those that MANIFEST does not know of in."""
-    store = _looked_at(folder)
+    store = losses.looked_at(folder)
     bad = [part for part in store.manifest.parts if part.name in store.damaged]
     found = leftovers.look(store)
     for path in found.unreadable:
         yield _move_unreadable(store, path)
     if bad:
-        _note_of(store, bad)
+        losses.note_parts(store, bad)
     if not bad and not found.orphans:
         return
     for _, note in quarantine.notes(folder) if found.orphans else ():
@@ -187,24 +218,6 @@ def _move_unreadable(store: Store, path: Path) -> str:
     return f"{name!r}, which is no whole part and not in MANIFEST, was moved into {quarantine.NAME}/."
 
 
-def _looked_at(folder: Path) -> Store:
-    store = Store(folder)
-    store.refresh()
-    store.sum_again()
-    return store
-
-
-def _note_of(store: Store, bad: Sequence[Part]) -> None:
-    """Keep copies of parts that are not what was written, and note what is needed to count what was saved."""
-    missing = [part for part in bad if not (store.folder / part.name).exists()]
-    for part in bad:
-        quarantine.keep_copy(store.folder, store.folder / part.name)
-    spans = tuple((part.first, part.last) for part in bad)
-    names, rows = tuple(part.name for part in bad), sum(part.rows for part in bad)
-    note = Note(parts=names, missing=len(missing), rows=rows, lost=None, spans=spans, others=_count_in(store, spans))
-    quarantine.write(store.folder, note)
-
-
 def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftovers.Taken:
     """Publish MANIFEST without `bad`, with the events of orphans; segments that may hold events of `bad` are no longer done.
 
@@ -213,6 +226,13 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
     Returns:
         What was taken in of the orphans.
     """
+    with nobody_begins(store.folder / "locks"):  # whoever begins meanwhile would be given numbers that come back
+        store.refresh()
+        store.sum_again()
+        return _publish_while_nobody_begins(store, bad, found)
+
+
+def _publish_while_nobody_begins(store: Store, bad: Sequence[Part], found: Unnamed) -> leftovers.Taken:
     folder, compactor = store.folder, Compactor(store.folder)
     left = [part.model_copy(update={"indexed": False}) for part in store.manifest.parts if part not in bad]
     there = {path.name for path in LogReader(folder / "segments").paths()} if bad else set[str]()
@@ -221,20 +241,37 @@ def _publish_mended(store: Store, bad: Sequence[Part], found: Unnamed) -> leftov
     with workbench(folder / "scratch") as connection:
         connection.register("live_event_rows", EventTable(store.live).update())
         live = f"(select session, seq, {schema.INSTANT} as time, role, content from live_event_rows)"
-        taken = leftovers.taken_in(connection, folder, left, [part for part, _ in found.orphans], live)
+        came = [*(part for part, _ in found.orphans), *_replaced(connection, store, bad)]
+        taken = leftovers.taken_in(connection, folder, left, came, live)
         parts = [*left, *taken.parts]
         sessions = _rollup_of(connection, compactor, parts)
         if bad:
             numbers.keep(folder, _taken_out(connection, store, f"({rollup.of_events(rows_of(folder, parts))})"))
-    for name, events in taken.others.items():
-        quarantine.keep_others(folder, folder / name, events)
+    _keep_others(folder, taken)
     compactor.text.remove()  # it has words of parts that go, and nobody could tell which
     # What may come back from a backup under its old name must not go as something that was replaced.
     compactor.publish(parts=tuple(parts), done=done, sessions=sessions, gone={part.name for part in bad})
-    _remove_unnamed(folder, [folder / part.name for part in (*bad, *(part for part, _ in found.orphans))], parts)
+    _remove_unnamed(folder, [folder / part.name for part in (*bad, *came)], parts)
     if bad:
         compactor.publish()  # now the MANIFEST before names none of them either, and what comes back at once is seen
     return taken
+
+
+def _replaced(connection: duckdb.DuckDBPyConnection, store: Store, bad: Sequence[Part]) -> list[Part]:
+    """New parts of what parts hold that were replaced, by one of `bad` perhaps, and are still there; without sessions that were purged."""
+    file = store.manifest.sessions
+    if not bad or file is None or file.name in store.damaged:  # then nobody knows what was purged
+        return []
+    found: list[Part] = []
+    for retired in store.manifest.retired:
+        part = leftovers.part_in(connection, store.folder, store.folder / retired.name) if retired.name.startswith(f"{FOLDER}/") else None
+        if part is None or not any(part.first <= each.last and part.last >= each.first for each in bad):
+            continue
+        kept = f"select * from {rows_of(store.folder, [part])} where session in (select id from {store.rollup()})"
+        connection.execute(f"create or replace temp table kept as {kept}")
+        if connection.execute("select count(*) from kept").fetchone() != (0,):
+            found.append(write_day(connection, "kept", part.day, store.folder))
+    return found
 
 
 def _taken_out(connection: duckdb.DuckDBPyConnection, store: Store, left: str) -> dict[str, int]:
@@ -249,47 +286,12 @@ def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, part
     return compactor.write_rollup(connection, f"({rollup.of_events(rows_of(compactor.folder, parts))})") if parts else None
 
 
-# --- what was lost ---
-
-
-def _count_lost(folder: Path) -> Iterator[str]:
-    """Count what of the parts that were set aside is still there, also those of repairs that were killed."""
-    for path, note in quarantine.notes(folder):
-        if not note.spans or note.rows is None or note.lost is not None:
-            continue
-        saved = max(_count_in(_looked_at(folder), note.spans) - note.others, 0)
-        lost = max(note.rows - saved, 0)
-        if lost:
-            quarantine.write(folder, note.model_copy(update={"lost": lost}))
-        else:
-            path.unlink()
-        yield f"{_set_aside(note)}; {note.rows - lost:,} events were read again, {lost:,} events are lost."
-
-
-def _set_aside(note: Note) -> str:
-    """What was done with the parts of a note."""
-    damaged = len(note.parts) - note.missing
-    states = [f"{damaged:,} damaged parts were set aside in {quarantine.NAME}/"] if damaged else []
-    states += [f"{note.missing:,} parts are missing"] if note.missing else []
-    return f"{' and '.join(states)}, with {note.rows:,} events"
-
-
-def _count_in(store: Store, spans: Sequence[tuple[float, float]]) -> int:
-    """How many events the log has in these spans of time."""
-    within = " or ".join(
-        f"time between make_timestamp({clock.microseconds(first)}) and make_timestamp({clock.microseconds(last)})" for first, last in spans
-    )
-    with connect_parts(store) as connection:
-        add_live(connection, store, EventTable(store.live).update())
-        return int(connection.execute(f"select count(*) from events where {within}").fetchall()[0][0])
-
-
 # --- what is made from parts ---
 
 
 def _mend_derived(folder: Path) -> Iterator[str]:
     """Make the rollup and the text index anew where they are not what the parts say."""
-    store = _looked_at(folder)
+    store = losses.looked_at(folder)
     file = store.manifest.sessions
     if (file is not None and file.name in store.damaged) or list(of_rollup(store)):
         compactor = Compactor(folder)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from codex.core.errors import WorkspaceError
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import numbers, quarantine, rollup
-from codex.sessionlog.leftovers import look
+from codex.sessionlog.leftovers import look, restored
 from codex.sessionlog.parts import rows_of
 from codex.sessionlog.reader import LogReport
 from codex.sessionlog.store import Store
@@ -108,7 +108,7 @@ def _look(folder: Path) -> Examined:
     store.sum_again()
     report = store.report()
     of_files = [*_of_segments(report), *_of_parts(store, report), *_of_unnamed(store)]
-    return Examined((*of_files, *of_rollup(store), *of_text(store), *around), report)
+    return Examined((*of_files, *_of_restored(store), *of_rollup(store), *of_text(store), *around), report)
 
 
 def _of_segments(report: LogReport) -> Iterator[Finding]:
@@ -120,6 +120,9 @@ def _of_segments(report: LogReport) -> Iterator[Finding]:
         yield Finding(what, f"segments/{torn.segment}", "none", "Nothing to do.")
     if report.duplicates:
         yield Finding(f"{report.duplicates:,} events stand there twice and count once", "", "none", "Nothing to do.")
+    if report.others:
+        what = f"{report.others:,} events have numbers that others have in the log, and are not read"
+        yield Finding(what, "", "events lost", "`codex-ml logs compact` keeps their file in quarantine/, for whoever wants to look.")
     if report.missing:
         what = f"{report.missing:,} events are missing by the numbers of their sessions"
         fix = f"Restore the file that held them from a backup, if there is one, and have {REPAIR} take it in; or {GIVE_UP}."
@@ -152,6 +155,12 @@ def _of_unnamed(store: Store) -> Iterator[Finding]:
     for path in found.unreadable:
         what = "this is no whole part, and MANIFEST does not name it"
         yield Finding(what, str(path.relative_to(store.folder)), "none", f"{REPAIR} sets it aside in {quarantine.NAME}/.")
+
+
+def _of_restored(store: Store) -> Iterator[Finding]:
+    for path in restored(store.folder, store.manifest):
+        what = "this segment was put back since it was compacted, and has events that the log lacks"
+        yield Finding(what, f"segments/{path.name}", "events lost", f"{REPAIR} has it compacted again.")
 
 
 def of_rollup(store: Store) -> Iterator[Finding]:
@@ -237,5 +246,5 @@ def _of_kept(path: Path, where: str) -> Finding:
         frames = told["frames"]
         what = f"{len(frames):,} damaged frames were set aside here by compaction; each held an event or more, which no number may tell"
         return Finding(what, where, "events lost", _RESTORE)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Finding("this is no note of damaged frames or other events, or a damaged one", where, "none", _NOT_NEEDED)

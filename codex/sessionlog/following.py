@@ -9,6 +9,7 @@ from functools import partial
 
 from codex.core.events import Event
 from codex.sessionlog.manifest import Manifest
+from codex.sessionlog.numbers import given
 from codex.sessionlog.store import Store
 
 Positions = dict[str, int]
@@ -46,8 +47,11 @@ def _look(store: Store, session: str | None, before: Manifest, at: Positions) ->
         stored = store.last_seqs(session)
         reached = {name: max(reached.get(name, -1), stored.get(name, -1)) for name in reached | stored}
         read = store.events
-        # One that ends before where we were was purged, and may have begun again under its id.
-        positions = {name: next_seq if reached.get(name, -1) + 1 >= next_seq else 0 for name, next_seq in at.items()}
+        # One that ends before where we were, and has not lost what was there, was purged, and may have begun again under its id.
+        lost = given(store.folder)
+        positions = {
+            name: next_seq if max(reached.get(name, -1), lost.get(name, -1)) + 1 >= next_seq else 0 for name, next_seq in at.items()
+        }
     changed = [name for name, last in reached.items() if last >= positions.get(name, 0)]
     new = {name: read(name, positions.get(name, 0)) for name in changed}
     reached_now = {name: events[-1].seq + 1 for name, events in new.items() if events}

@@ -27,6 +27,7 @@ from codex.core.events import Event
 from codex.sessionlog import annotations
 from codex.sessionlog.frames import decode, encode
 from codex.sessionlog.locks import SessionLock
+from codex.sessionlog.numbers import given
 from codex.sessionlog.places import Another, Held, Placed, Row
 from codex.sessionlog.redaction import Redactor
 from codex.sessionlog.session import MAX_ID, check_id, without_secrets
@@ -126,7 +127,7 @@ class Ingestion:
 
     def _held(self, name: str) -> Held:
         """What the log holds under a name, each event by its number and what it says, less what is called a secret today."""
-        held = Held()
+        held = Held(given=given(self._store.folder).get(name, -1))
         for event in self._store.events(name):
             held.add(Row(-1, event.seq, _origin(event), _print(event, self._redactor.redact(event.content)[0])))
         return held

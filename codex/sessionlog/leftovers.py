@@ -1,8 +1,8 @@
 """Parts that MANIFEST does not name: what a killed compactor left, or, when MANIFEST is lost or an old one, events.
 
 A leftover's events all stand elsewhere too, the same word for word, in parts that are named or in segments that are not done; so it may
-go. A part with an event that nothing else has is an orphan: it is never removed, and `codex-ml logs doctor --repair` takes it in. When
-others have its numbers by now, they stay in the log, and it is kept in `quarantine/`: see `numbers`.
+go. A part with an event that nothing else has is an orphan: it is never removed, and `codex-ml logs doctor --repair` takes it in. Where
+another event has its number by now, that one stays in the log, and the part is kept in `quarantine/` too: see `numbers`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from codex.core.errors import WorkspaceError
 from codex.core.events import Event
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog import quarantine, schema
+from codex.sessionlog.frames import parse
 from codex.sessionlog.manifest import Manifest, Part
 from codex.sessionlog.numbers import SAME, with_said
 from codex.sessionlog.parts import FOLDER, UNFINISHED, rows_of, sum_in_name, write_day
@@ -120,6 +121,34 @@ def clear(folder: Path, manifest: Manifest) -> None:
         quarantine.set_aside(folder, path)
 
 
+def restored(folder: Path, manifest: Manifest) -> list[Path]:
+    """Segments that are compacted, were changed or put back since, and hold an event that no part that can be read has."""
+    found: list[Path] = []
+    store = Store(folder)
+    for each in manifest.done:
+        path = folder / "segments" / each.name
+        try:
+            state = path.stat()
+            if each.size is None or (state.st_size, state.st_mtime_ns) == (each.size, each.modified):
+                continue
+            events = [good.event for good in parse(path.name, path.read_bytes()).good]
+        except FileNotFoundError:
+            continue
+        if events and _lacks(store, events):
+            found.append(path)
+    return found
+
+
+def _lacks(store: Store, events: Sequence[Event]) -> bool:
+    """Whether an event stands, by number and time, in no part that can be read."""
+    store.refresh()
+    times = [event.ts for event in events]
+    rows = rows_of(store.folder, store.between(min(times), max(times)))
+    sessions = sorted({event.session for event in events})
+    there = set(store.ask(f"select session, seq, epoch_us(time) from {rows} where list_contains(?::varchar[], session)", [sessions]))
+    return any((event.session, event.seq, clock.microseconds(event.ts)) not in there for event in events)
+
+
 def part_in(connection: duckdb.DuckDBPyConnection, folder: Path, path: Path) -> Part | None:
     """The part that a file is, read whole and compared with the sum in its name; None when it is none, or damaged.
 
@@ -164,7 +193,7 @@ class Taken:
     Args:
         parts: files that were found, or new ones that are synced and not yet published.
         events: how many the log did not have.
-        others: how many are left out of each file, by its name, for others have the numbers of their sessions by now.
+        others: how many are left out of each file, by its name, for others have their numbers.
     """
 
     parts: tuple[Part, ...] = ()
@@ -175,22 +204,17 @@ class Taken:
 def taken_in(connection: duckdb.DuckDBPyConnection, folder: Path, named: Sequence[Part], found: Sequence[Part], live: str = "") -> Taken:
     """Parts of the events of `found` that `named` and `live`, SQL for rows, lack, each once.
 
-    A session goes whole or not at all: where an event of `found` is not the one that has its number, none of the session is taken.
+    Where two have one number, what `named` and `live` have stays, and of two that are found the one of the newer part is taken.
     """
     came = rows_of(folder, found)
     known = " union all by name ".join(f"select {SAME} from {with_said(rows)}" for rows in (rows_of(folder, named), live) if rows)
     connection.execute(f"create or replace temp table seen as select * from ({known}) where session in (select session from {came})")
-    connection.execute("create or replace temp table other (session varchar)")
     parts: list[Part] = []
     others: dict[str, int] = {}
-    _note_others(connection, came)
-    for part in sorted(found, key=lambda part: -part.rows):  # the largest first, for small ones may have become one of these
-        rows = rows_of(folder, [part])
-        _note_others(connection, rows)
-        connection.execute(
-            f"create or replace temp table new as select * exclude (said) from {with_said(rows)} anti join seen using ({SAME})"
-        )
-        (left,) = connection.execute("delete from new where session in (select session from other)").fetchall()[0]
+    for part in sorted(found, key=lambda part: (-part.last, -part.rows)):  # the larger first of two as new, which both may be of one
+        rows = f"{with_said(rows_of(folder, [part]))} anti join seen using ({SAME})"
+        connection.execute(f"create or replace temp table new as select * exclude (said) from {rows}")
+        (left,) = connection.execute("delete from new where (session, seq) in (select session, seq from seen)").fetchall()[0]
         if left:
             others[part.name] = int(left)
         (count,) = connection.execute("select count(*) from new").fetchall()[0]
@@ -198,9 +222,3 @@ def taken_in(connection: duckdb.DuckDBPyConnection, folder: Path, named: Sequenc
             parts.append(part if count == part.rows else write_day(connection, "new", part.day, folder))
             connection.execute(f"insert into seen select {SAME} from {with_said('new')}")
     return Taken(tuple(parts), sum(part.rows for part in parts), others)
-
-
-def _note_others(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
-    """Add the sessions of which `rows` has another event than `seen` under a number to the table `other`."""
-    new = f"(select session, seq from {with_said(rows)} anti join seen using ({SAME}))"
-    connection.execute(f"insert into other select distinct session from {new} semi join seen using (session, seq)")

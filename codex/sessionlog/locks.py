@@ -164,7 +164,7 @@ class SessionLock:
     def _busy(self, *, purging: bool) -> SessionBusy:
         if purging:
             return SessionBusy(
-                f"session {self._session!r} waits for a purge that removes old sessions",
+                f"session {self._session!r} waits for a purge or a repair of the log",
                 f"expected it to be done within {_PURGE_SECONDS:.0f} s",
                 "Try again when it has ended; a new session need not wait.",
             )

@@ -66,12 +66,17 @@ class Part(StoredFile):
 
 
 class Retired(BaseModel):
-    """A file that is no longer part of the log, and since when (seconds since the epoch)."""
+    """A file that is no longer part of the log, and since when (seconds since the epoch).
+
+    `size` and `modified` are a segment's when it was compacted, in bytes and nanoseconds; None in what earlier versions wrote.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     since: float
+    size: int | None = None
+    modified: int | None = None
 
 
 class Manifest(BaseModel):
@@ -199,7 +204,8 @@ def _outdated(folder: Path, data: bytes, known: Manifest) -> bool:
 
 def _had_one(folder: Path) -> bool:
     """Whether there is what no log has before its first MANIFEST: that one is published before the first part is written."""
-    return (folder / BEFORE).exists() or next(folder.glob("parts/*/*.parquet"), None) is not None
+    made = (path for pattern in ("parts/*/*.parquet", "sessions-*.parquet") for path in folder.glob(pattern))
+    return (folder / BEFORE).exists() or next(made, None) is not None
 
 
 def read_before(folder: Path) -> Manifest | None:

@@ -2,7 +2,7 @@
 
 A repair that takes events out keeps the highest number of each of their sessions in `numbers.json`, so that who goes on with one leaves
 a gap, and what comes back from a backup finds its place free. Where that is not known (both MANIFESTs were old ones, say), two
-events may come to stand under one number. The log keeps the one that it has, and the other is kept in `quarantine/` and told.
+events may come to stand under one number. The log keeps the one that it has, and the other's file is kept in `quarantine/` and told.
 
 How many events a session lacks that a person has given up stands in `given-up.json`.
 """
@@ -18,8 +18,8 @@ from codex.core import files
 
 NAME: Final = "numbers.json"
 GIVEN_UP: Final = "given-up.json"
-MOST: Final = 2**63 - 1
-"""No session has a higher number."""
+MOST: Final = 2**53 - 1
+"""A session with a higher number takes no event any more."""
 SAME: Final = "session, seq, time, said"
 """By which an event is known, in rows of `with_said`."""
 
@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, int] | None:
 def keep(folder: Path, numbers: Mapping[str, int]) -> None:
     """Keep these numbers too, the higher one of each session; synced when this returns."""
     known = given(folder)
-    raised = {**known, **{name: max(seq, known.get(name, -1)) for name, seq in numbers.items()}}
+    raised = {**known, **{name: max(seq, known.get(name, -1)) for name, seq in numbers.items() if seq <= MOST}}
     if raised != known:
         files.write_atomic(folder / NAME, json.dumps(raised))
 

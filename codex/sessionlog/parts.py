@@ -157,29 +157,19 @@ def are_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def others_of(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Find the sources of `fresh` whose events of a session are not those that have their numbers, and say how many each holds.
+    """Find the events of `fresh` whose numbers other events have, and say how many of each source they are.
 
-    Those of the table `there` count, then those that were written last: who goes on with a session does it after what was lost. With
-    a source goes what is older than all that count and has higher numbers, lest half of a lost session be joined to the one that
-    went on. The table `others` has them, as session and source.
+    Those of the table `there` have them, then those whose source was written to last: who goes on with a session does it after what
+    was lost. The table `others` has their `rowid` as `id`.
     """
+    connection.execute("create or replace temp table spans as select session, source, max(time) as newest from fresh group by all")
     connection.execute(
-        "create or replace temp table spans as select session, source, max(seq) as last, min(time) as oldest, max(time) as newest"
-        " from fresh group by all"
+        "create or replace temp table others as select f.rowid as id, f.source from fresh f semi join there using (session, seq)"
+        " union select f.rowid as id, f.source from fresh f join spans s using (session, source)"
+        " qualify row_number() over (partition by f.session, f.seq order by s.newest desc, f.source, f.time desc, f.rowid) > 1"
     )
-    connection.execute(
-        "create or replace temp table ranks as select session, source, seq, oldest,"
-        " row_number() over (partition by session, seq order by newest desc, source) as rank from fresh join spans using (session, source)"
-        " qualify count(*) over (partition by session, seq) > 1"
-    )
-    connection.execute(
-        "create or replace temp table others as select distinct session, source from fresh semi join there using (session, seq)"
-        " union select session, source from ranks where rank > 1"
-        " union select s.session, s.source from spans s join (select session, min(seq) as seq, min(oldest) as oldest"
-        " from ranks where rank = 1 group by session) r on s.session = r.session and s.newest < r.oldest and s.last > r.seq"
-    )
-    counts = "select source, count(*) from fresh semi join others using (session, source) group by source"
-    return {int(source): int(count) for source, count in connection.execute(counts).fetchall()}
+    counts = connection.execute("select source, count(*) from others group by source").fetchall()
+    return {int(source): int(count) for source, count in counts}
 
 
 def days_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:

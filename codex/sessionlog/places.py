@@ -55,12 +55,14 @@ class Held:
         numbers: those that its events have here.
         origins: those that they had in their source, which are theirs here until one was numbered anew.
         renumbered: whether one was.
+        given: the highest number that lost events had here; -1 when none were lost at the end.
     """
 
     known: dict[tuple[int, bytes], int] = field(default_factory=dict[tuple[int, bytes], int])
     numbers: set[int] = field(default_factory=set[int])
     origins: set[int] = field(default_factory=set[int])
     renumbered: bool = False
+    given: int = -1
 
     def add(self, event: Row) -> None:
         """Take an event of the log; they come in the order of their numbers."""
@@ -97,7 +99,7 @@ class _Walk:
         self.met = not held.numbers
         self._held = held
         self._last_origin, self._last = max(held.origins, default=-1), max(held.numbers, default=-1)
-        self._end = self._last + 1
+        self._end = max(self._last, held.given) + 1
         self._filled: set[int] = set()
         self._new: Placed | None = None
         self._copy = False  # whether its numbers are known to be those of a log
@@ -118,6 +120,8 @@ class _Walk:
 
     def _place_new(self, row: Row) -> Placed:
         copied = self._copy and row.origin is None
+        if copied and self._last < row.number <= self._held.given:  # it was lost here
+            return self._put(row, row.number)
         if row.number > (self._last if copied else self._last_origin):
             return self._put(row, self._end, anew=self._held.renumbered and row.origin is None and not copied)
         if (copied or not self._held.renumbered) and self._is_free(row.number):  # it was lost here

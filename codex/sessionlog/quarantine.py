@@ -5,13 +5,15 @@ from __future__ import annotations
 import filecmp
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codex.core import clock, files
+from codex.core.events import Count, Seconds
 from codex.sessionlog import manifest as manifests
 from codex.sessionlog.parts import FOLDER as PARTS
 from codex.sessionlog.parts import SUFFIX as PART
@@ -22,6 +24,7 @@ from codex.sessionlog.writer import make_folder
 
 NAME: Final = "quarantine"
 _BEGUN_SECONDS: Final = 60.0
+_LONGEST_NAME: Final = 200
 OTHERS: Final = "other-events."  # how the names of notes begin that say how many events have numbers of others
 LOST: Final = "lost-events."  # how the names of notes begin that say which events were lost
 GIVEN_UP: Final = "given-up."  # what is put before the name of a note of events that a person has given up
@@ -41,12 +44,12 @@ class Note(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    parts: tuple[str, ...]
-    missing: int = 0
-    rows: int | None
-    lost: int | None
-    spans: tuple[tuple[float, float], ...] = ()
-    others: int = 0
+    parts: Annotated[tuple[Annotated[str, Field(max_length=_LONGEST_NAME)], ...], Field(min_length=1)]
+    missing: Count = 0
+    rows: Count | None
+    lost: Count | None
+    spans: tuple[tuple[Seconds, Seconds], ...] = ()
+    others: Count = 0
 
 
 def path_of(folder: Path, part: str) -> Path:
@@ -109,11 +112,23 @@ def keep_copy(folder: Path, path: Path) -> Path | None:
     if copy is None:
         copy = _free(home, _flat(folder, path))
         try:
-            os.link(path, copy)  # a second name needs no room
-            files.fsync_folder(home)
-        except OSError:
-            files.write_atomic(copy, path.read_bytes())
+            _copied(path, copy)
+        except OSError:  # a second name needs no room, but changes with the file when somebody writes over it
+            os.link(path, copy)
+        files.fsync_folder(home)
     return copy
+
+
+def _copied(path: Path, copy: Path) -> None:
+    begun = copy.with_name(f".{copy.name}.tmp")
+    try:
+        shutil.copyfile(path, begun)
+        with open(begun, "rb") as file:
+            os.fsync(file.fileno())
+        begun.rename(copy)
+    except BaseException:
+        begun.unlink(missing_ok=True)
+        raise
 
 
 def keep_others(folder: Path, path: Path, events: int) -> None:

@@ -90,6 +90,7 @@ class LogReport:
         bad: damaged frames, which are skipped.
         torn: half frames at the end of a segment whose writer is gone.
         duplicates: good frames that repeat an event, which count once.
+        others: good frames with the number of another event, which are not read.
         missing: events that should be there by their session's seqs, are not, and were not given up.
         parts: compacted files.
         compacted: events in them.
@@ -107,11 +108,12 @@ class LogReport:
     compacted: int = 0
     damaged_parts: tuple[str, ...] = ()
     given_up: int = 0
+    others: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether nothing was lost; half a frame whose writer was killed was never acknowledged, so it is no loss."""
-        return not self.bad and not self.duplicates and not self.missing and not self.damaged_parts
+        return not self.bad and not self.duplicates and not self.others and not self.missing and not self.damaged_parts
 
 
 class LogReader:
@@ -128,6 +130,7 @@ class LogReader:
         self._sessions: dict[str, SessionLines] = {}
         self._gaps: dict[str, tuple[int, int]] = {}
         self._duplicates = 0
+        self._others = 0
         self.arrived: list[bytes] = []
 
     def refresh(self, skip: Collection[str] = ()) -> None:
@@ -206,11 +209,19 @@ class LogReader:
             held = self._sessions[session] = SessionLines(Summary(session))
         if held.add(good):
             self.arrived.append(good.line)
-        else:
+        elif is_same(read_again(held.lines[good.event.seq]), good.event):
             self._duplicates += 1
+        else:
+            self._others += 1
 
-    def exclude(self, session: str, seqs: Collection[int]) -> None:
-        """Leave out events that are compacted already, although they stand in a segment that is not."""
+    def exclude(self, session: str, seqs: Collection[int], others: int = 0) -> None:
+        """Leave out events whose numbers are compacted already, although they stand in a segment that is not.
+
+        Args:
+            session: theirs.
+            seqs: their numbers.
+            others: how many of them are not the events that are compacted.
+        """
         with self._lock:
             held = self._sessions[session]
             kept = SessionLines(Summary(session))
@@ -218,7 +229,8 @@ class LogReader:
                 if seq not in seqs:
                     kept.add(Good(read_again(line), line))
             gone = {held.lines[seq] for seq in seqs if seq in held.lines}
-            self._duplicates += len(gone)
+            self._duplicates += len(gone) - others
+            self._others += others
             self.arrived = [line for line in self.arrived if line not in gone]
             if kept.lines:
                 self._sessions[session] = kept
@@ -286,6 +298,7 @@ class LogReader:
                 bad=(*(damage for state in states for damage in state.bad), *(each for each in tails if each.reason != TORN)),
                 torn=tuple(each for each in tails if each.reason == TORN),
                 duplicates=self._duplicates,
+                others=self._others,
                 missing=sum(lines.missing for lines in self._sessions.values()),
             )
 
@@ -293,6 +306,11 @@ class LogReader:
         """In a forked child: a lock held by one of the parent's threads would never be released."""
         self._lock = threading.RLock()
         self._forget()
+
+
+def is_same(one: Event, other: Event) -> bool:
+    """Whether two events under one number are the same, however they are written."""
+    return (one.ts, one.role, one.content) == (other.ts, other.role, other.content)
 
 
 def read_again(line: bytes) -> Event:

@@ -146,10 +146,14 @@ class Store:
             known = self.compacted(summary.id)
             if known is None or summary.first_seq > known.last_seq or self._compared.get(summary.id) == summary.events:
                 continue
-            rows = self._rows(known.started, known.last, "select seq from {rows} where session = ?", [summary.id])
-            both = {seq for (seq,) in rows}
+            rows = self._rows(
+                known.started, known.last, "select seq, epoch_us(time), role, content from {rows} where session = ?", [summary.id]
+            )
+            live = {event.seq: event for event in self.live.events(summary.id)}
+            both = {seq: (time, role, content) for seq, time, role, content in rows if seq in live}
+            said = {seq: (clock.microseconds(live[seq].ts), live[seq].role, live[seq].content) for seq in both}
             if both:
-                self.live.exclude(summary.id, both)
+                self.live.exclude(summary.id, both.keys(), others=sum(said[seq] != both[seq] for seq in both))
             self._compared[summary.id] = summary.events
 
     # --- asking the parts ---
@@ -284,6 +288,7 @@ class Store:
             compacted=sum(part.rows for part in self.parts),
             damaged_parts=self.damaged,
             given_up=given_up,
+            others=live.others,
         )
 
     def missing(self) -> dict[str, int]:

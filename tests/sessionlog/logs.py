@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codex.core.events import Event
 from codex.sessionlog import SessionLog, frames, manifest
+from codex.sessionlog.doctor import examine
 
 DAY = 86_400
 MIDNIGHT = 1_795_392_000  # 2026-11-23T00:00:00Z
@@ -109,3 +110,33 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, without the compactor's lock."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "locks")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def said(log: SessionLog, texts: Sequence[str], session: str = "talk") -> None:
+    """Go on with a session, as another process does."""
+    with SessionLog(log.folder) as other, other.session("chat", id=session) as talk:
+        for text in texts:
+            talk.append("user", text)
+
+
+def compact(log: SessionLog) -> None:
+    """Compact, and have everything go that is not needed any more."""
+    for _ in range(3):
+        SessionLog(log.folder).compact(grace_seconds=0)
+
+
+def words(log: SessionLog) -> dict[str, list[str]]:
+    """What users said, by session; every event counts once and no number is missing."""
+    fresh = SessionLog(log.folder)
+    found = by_key(fresh.scan())
+    told: dict[str, list[str]] = {}
+    for event in fresh.scan():
+        if event.role == "user":
+            told.setdefault(event.session, []).append(event.content)
+    assert sum(info.events for info in fresh.sessions()) == len(found)
+    assert fresh.health().missing == 0
+    return told
+
+
+def harms(log: SessionLog) -> list[str]:
+    return [finding.what for finding in examine(log.folder).findings if finding.harm not in ("none", "given up")]

@@ -152,18 +152,22 @@ def test_part_named_as_before_is_read_and_not_called_compared(log: SessionLog, e
 
 
 @pytest.mark.parametrize("cut", [flip, lambda path: path.write_bytes(path.read_bytes()[:99])], ids=["flip", "cut"])
+@pytest.mark.parametrize("rollup", [True, False])
 def test_unreadable_part_without_a_manifest_is_kept_and_its_events_are_called_lost(
-    log: SessionLog, events: list[Event], cut: Callable[[Path], None]
+    log: SessionLog, events: list[Event], cut: Callable[[Path], None], rollup: bool
 ) -> None:
     compact_in_steps(log, events)
     path = log.folder / current(log).parts[0].name
     cut(path)
     damaged = path.read_bytes()
     lose_both_manifests(log)
+    for file in () if rollup else log.folder.glob("sessions-*.parquet"):
+        file.unlink()
     repair(log.folder)
     assert by_key(SessionLog(log.folder).scan()) == by_key(events[20:])
-    (lost,) = (finding.what for finding in examine(log.folder).findings if "may be lost" in finding.what)
-    assert lost.endswith("20 at most" if cut is flip else "nobody knows how many")
+    (lost,) = (finding.what for finding in examine(log.folder).findings if finding.where.startswith("quarantine/lost-events."))
+    unknown = "events of 1 damaged parts may be lost, " + ("20 at most" if cut is flip else "nobody knows how many")
+    assert lost == ("20 events of 1 damaged parts are lost" if rollup else unknown)
     assert damaged in files_of(log.folder / "quarantine").values() and not path.exists()
 
 
@@ -177,7 +181,7 @@ def test_part_named_as_before_is_read_whole_before_it_is_trusted(log: SessionLog
     repair(log.folder)
     log = SessionLog(log.folder)
     assert by_key(log.scan()) == by_key(events[20:])
-    assert any("20 at most" in finding.what for finding in examine(log.folder).findings)
+    assert any("20 events of 1 damaged parts are lost" in finding.what for finding in examine(log.folder).findings)
 
 
 def test_part_of_a_newer_version_is_refused_and_stays(log: SessionLog, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,42 +10,12 @@ import pytest
 
 from codex.core import clock
 from codex.core.events import Event
-from codex.sessionlog import SessionLog, doctor, manifest, numbers, quarantine
+from codex.sessionlog import SessionLog, doctor, losses, manifest, numbers, quarantine
 from codex.sessionlog.compactor import Compactor
 from codex.sessionlog.doctor import examine, repair
-from tests.sessionlog.logs import by_key, current, flip, write_segments
+from tests.sessionlog.logs import compact, current, flip, harms, said, words, write_segments
 
 pytestmark = pytest.mark.usefixtures("no_text")
-
-
-def said(log: SessionLog, texts: Sequence[str], session: str = "talk") -> None:
-    """Go on with a session, as another process does."""
-    with SessionLog(log.folder) as other, other.session("chat", id=session) as talk:
-        for text in texts:
-            talk.append("user", text)
-
-
-def compact(log: SessionLog) -> None:
-    """Compact, and have everything go that is not needed any more."""
-    for _ in range(3):
-        SessionLog(log.folder).compact(grace_seconds=0)
-
-
-def words(log: SessionLog) -> dict[str, list[str]]:
-    """What users said, by session; every event counts once and no number is missing."""
-    fresh = SessionLog(log.folder)
-    found = by_key(fresh.scan())
-    told: dict[str, list[str]] = {}
-    for event in fresh.scan():
-        if event.role == "user":
-            told.setdefault(event.session, []).append(event.content)
-    assert sum(info.events for info in fresh.sessions()) == len(found)
-    assert fresh.health().missing == 0
-    return told
-
-
-def harms(log: SessionLog) -> list[str]:
-    return [finding.what for finding in examine(log.folder).findings if finding.harm not in ("none", "given up")]
 
 
 def lose_part(log: SessionLog) -> Path:
@@ -92,14 +62,14 @@ def test_events_that_a_killed_repair_took_in_are_counted_by_the_next(log: Sessio
     path = lose_part(log)
     shutil.copy2(log.folder.parent / "backup", path)
     with monkeypatch.context() as patch:
-        patch.setattr(doctor, "_count_lost", lambda folder: 1 / 0)
+        patch.setattr(losses, "count_lost", lambda folder: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             repair(log.folder)
     assert repair(log.folder)[0].endswith("5 events were read again, 0 events are lost.")
     assert harms(log) == []
 
 
-def test_part_that_both_manifests_forgot_is_kept_aside_when_others_have_its_numbers(log: SessionLog) -> None:
+def test_part_that_both_manifests_forgot_fills_the_numbers_that_are_free_and_is_kept_aside_for_the_rest(log: SessionLog) -> None:
     said(log, ["first"])
     compact(log)
     names = (manifest.NAME, manifest.BEFORE)
@@ -116,14 +86,15 @@ def test_part_that_both_manifests_forgot_is_kept_aside_when_others_have_its_numb
         shutil.copy(log.folder.parent / name, log.folder / name)
     said(log, ["new"])
     for _ in range(2):  # when it comes back a second time, it is as before
-        assert any(each.startswith("7 events have numbers that others have") for each in repair(log.folder))
-        assert words(log) == {"talk": ["first", "new"]}
-        found = [what for what in harms(log) if "have numbers that others have in the log" in what]
-        assert [what.split()[0] for what in sorted(found)] == ["3", "4"] and len(found) == len(harms(log))
+        done = repair(log.folder)
+        assert any(each.startswith("3 events have numbers that others have") for each in done)
+        assert words(log) == {"talk": ["first", "new", "old 3"]}
+        (found,) = harms(log)
+        assert found.startswith("3 events of ") and "have numbers that others have in the log" in found
         for each in parts[1:]:
             shutil.copy2(log.folder.parent / each.name, each)
-    kept = [path for path in (log.folder / "quarantine").iterdir() if not path.name.endswith(".json")]
-    assert {path.read_bytes() for path in kept} == {(log.folder.parent / each.name).read_bytes() for each in parts[1:]}
+    (kept,) = (path for path in (log.folder / "quarantine").iterdir() if not path.name.endswith(".json"))
+    assert kept.read_bytes() == (log.folder.parent / parts[1].name).read_bytes()
 
 
 def _talk(texts: Sequence[str], ts: float, first: int = 0) -> list[Event]:
@@ -143,25 +114,53 @@ def test_segment_that_comes_back_after_its_numbers_were_given_again_is_kept_asid
         for seed, events in enumerate(([*old[:5], *old[2:4]], old[5:]), 1):
             write_segments(log.folder, events, 1, seed=seed)
         compact(log)
-        assert words(log) == {"talk": [event.content for event in new]}
+        assert words(log) == {"talk": [event.content for event in (*new, *old[9:])]}
         found = [what for what in harms(log) if "have numbers that others have in the log" in what]
-        assert [what.split()[0] for what in sorted(found)] == ["5", "7"]
+        assert [what.split()[0] for what in sorted(found)] == ["4", "5"]
 
 
-def test_old_segment_of_free_numbers_goes_with_the_one_of_taken_numbers(log: SessionLog) -> None:
-    old, new = _talk([f"old {n}" for n in range(12)], 1_795_392_000.0), _talk(["new 0", "new 1"], 1_795_392_100.0)
-    for seed, events in enumerate((old[:5], old[5:], new), 1):
+def test_healed_frame_takes_no_other_event_with_it(log: SessionLog) -> None:
+    old, new = _talk(["old 0", "old 1", "old 2"], 1_795_392_000.0), _talk(["new 2", "new 3"], 1_795_392_100.0, 2)
+    for seed, events in enumerate((old, new), 1):
         write_segments(log.folder, events, 1, seed=seed)
     compact(log)
-    assert words(log) == {"talk": ["new 0", "new 1"]}
+    assert words(log) == {"talk": ["old 0", "old 1", "new 2", "new 3"]}
+    (found,) = harms(log)
+    assert found.startswith("1 events of ")
 
 
-def test_segment_that_was_never_gone_stays_when_the_next_one_comes_back(log: SessionLog) -> None:
-    old, new = _talk([f"old {n}" for n in range(6)], 1_795_392_000.0), _talk(["new 3", "new 4"], 1_795_392_100.0, 3)
-    for seed, events in enumerate((old[:3], old[3:], new), 1):
-        write_segments(log.folder, events, 1, seed=seed)
+@pytest.mark.parametrize("lost", [False, True], ids=["found together", "without any MANIFEST"])
+def test_of_two_parts_that_are_found_the_newer_has_its_numbers_and_the_other_is_kept(log: SessionLog, lost: bool) -> None:
+    old, new = _talk([f"old {n}" for n in range(9)], 1_795_392_000.0), _talk([f"new {n}" for n in range(3)], 1_795_392_100.0)
+    parts: list[Path] = []
+    for name, events in (("one", old), ("two", new)):
+        other = SessionLog(log.folder.parent / name)
+        write_segments(other.folder, events, 1)
+        compact(other)
+        parts += [other.folder / part.name for part in current(other).parts]
+    said(log, ["elsewhere"], "another")
     compact(log)
-    assert words(log) == {"talk": ["old 0", "old 1", "old 2", "new 3", "new 4"]}
+    for part, name in zip(parts, ("one", "two"), strict=True):
+        target = log.folder / part.relative_to(log.folder.parent / name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(part, target)
+    if lost:
+        (log.folder / manifest.NAME).unlink()
+        (log.folder / manifest.BEFORE).unlink()
+    done = repair(log.folder)
+    if not lost:
+        assert "MANIFEST did not know of 2 parts: 9 events were taken in." in done
+    assert words(log) == {"another": ["elsewhere"], "talk": [*(event.content for event in (*new, *old[3:]))]}
+    assert [what.split()[0] for what in harms(log)] == ["3"]
+    (kept,) = (path for path in (log.folder / "quarantine").iterdir() if path.read_bytes() == parts[0].read_bytes())
+    assert kept.name.startswith("parts-")
+
+
+def test_numbers_that_are_kept_stay_beside_lower_and_other_ones(log: SessionLog) -> None:
+    log.folder.mkdir(parents=True)
+    for kept in ({"a": 5, "b": 1}, {"a": 3}, {"c": 2**60}, {"c": 7}):
+        numbers.keep(log.folder, kept)
+    assert numbers.given(log.folder) == {"a": 5, "b": 1, "c": 7}
 
 
 def test_other_events_of_the_time_of_lost_ones_do_not_make_them_fewer(log: SessionLog, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_session_is_not_continued_in_the_moment_of_its_removal(log: SessionLog, 
 
     def publish(folder: Path, wanted: manifest.Manifest) -> manifest.Manifest:
         if not wanted.parts and not asked:  # that is the one without it
-            with pytest.raises(SessionBusy, match=r"waits for a purge that removes old sessions; .* Try again when it has ended"):
+            with pytest.raises(SessionBusy, match=r"waits for a purge or a repair of the log; .* Try again when it has ended"):
                 SessionLog(log.folder).session("chat", id="old")
             asked.append("old")
             with SessionLog(log.folder) as writing, writing.session("chat") as new:  # which nobody can be about to remove
