@@ -129,6 +129,19 @@ def test_different_events_under_one_number_are_told_before_and_after_compaction(
     write_segments(log.folder, [events[1].model_copy(update={"content": "other"})], 1, seed=4)
     report = SessionLog(log.folder).health()
     assert (report.duplicates, report.others) == (1, 1)
+    compact(log)
+    assert sorted(what[:12] for what in harms(log)) == ["1 events of ", "3 events of "]
+
+
+def test_parts_that_were_replaced_stay_for_readers_that_began_before(log: SessionLog) -> None:
+    for number in range(4):
+        said(log, [f"event {number}"])
+        log.compact()
+    assert len(current(log).parts) == 1
+    replaced = [log.folder / file.name for file in current(log).retired if file.name.startswith("parts/")]
+    for _ in range(3):
+        log.compact()
+        assert len(replaced) == 4 and all(path.exists() for path in replaced)
 
 
 def test_import_gives_numbers_of_lost_events_to_nobody_but_them(log: SessionLog) -> None:
