@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codex.core import clock
 from codex.core.events import Event
-from codex.sessionlog import Selection, SessionLog, doctor, leftovers, manifest, numbers, quarantine
+from codex.sessionlog import Selection, SessionBusy, SessionLog, doctor, leftovers, locks, manifest, numbers, quarantine
 from codex.sessionlog.doctor import examine, repair
 from tests.sessionlog.logs import compact, current, flip, harms, said, words, write_segments
 
@@ -142,6 +143,30 @@ def test_parts_that_were_replaced_stay_for_readers_that_began_before(log: Sessio
     for _ in range(3):
         log.compact()
         assert len(replaced) == 4 and all(path.exists() for path in replaced)
+
+
+def test_session_that_would_begin_while_a_repair_takes_its_events_in_waits(log: SessionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    said(log, ["one"])
+    compact(log)
+    (part,) = current(log).parts
+    shutil.copytree(log.folder / "parts", log.folder.parent / "parts")
+    flip(log.folder / part.name)
+    repair(log.folder)
+    (log.folder / numbers.NAME).unlink()
+    shutil.copytree(log.folder.parent / "parts", log.folder / "parts", dirs_exist_ok=True)
+    real, refused = leftovers.taken_in, list[str]()
+
+    def taken_in(*arguments: Any) -> leftovers.Taken:
+        with pytest.raises(SessionBusy):
+            said(log, ["meanwhile"])
+        refused.append("talk")
+        return real(*arguments)
+
+    monkeypatch.setattr(leftovers, "taken_in", taken_in)
+    monkeypatch.setattr(locks, "_PURGE_SECONDS", 0.1)
+    repair(log.folder)
+    said(log, ["after"])
+    assert refused and words(log) == {"talk": ["one", "after"]} and harms(log) == []
 
 
 def test_import_gives_numbers_of_lost_events_to_nobody_but_them(log: SessionLog) -> None:
