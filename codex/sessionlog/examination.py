@@ -27,7 +27,6 @@ REPAIR: Final = "`codex-ml logs doctor --repair`"
 GIVE_UP: Final = "`codex-ml logs doctor --give-up`"
 _RESTORE: Final = f"Restore the log from a backup, if there is one; delete this file when you have them again; or {GIVE_UP}."
 _NOT_NEEDED: Final = "Delete it when you do not need it."
-_PUT_BACK: Final = f"Put the parts back from a backup, if there is one, and have {REPAIR} take them in; or {GIVE_UP}."
 
 
 @dataclass(frozen=True)
@@ -223,12 +222,13 @@ def _of_note(note: quarantine.Note | None, where: str) -> Finding:
     if note is None:
         what = "a note of lost events cannot be read; nobody knows how many they are"
         return Finding(what, where, "events lost", _RESTORE)
-    of = f"of {len(note.parts):,} damaged parts"
+    of, more = f"of {len(note.parts):,} damaged parts", f" and {len(note.parts) - 1:,} more" if len(note.parts) > 1 else ""
+    put_back = f"Put {note.parts[0]!r}{more} back from a backup, if there is one, and have {REPAIR} take it in; or {GIVE_UP}."
     if note.lost is not None:
-        what, fix = f"{note.lost:,} events {of} are lost", _PUT_BACK
+        what, fix = f"{note.lost:,} events {of} are lost", put_back
     else:
         what = f"events {of} may be lost, " + ("nobody knows how many" if note.rows is None else f"{note.rows:,} at most")
-        fix = f"{REPAIR} counts them; or {GIVE_UP}." if note.spans else _PUT_BACK
+        fix = f"{REPAIR} counts them; or {GIVE_UP}." if note.spans else put_back
     return Finding(what, where, "events lost", fix)
 
 
