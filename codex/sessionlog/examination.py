@@ -222,8 +222,9 @@ def _of_note(note: quarantine.Note | None, where: str) -> Finding:
     if note is None:
         what = "a note of lost events cannot be read; nobody knows how many they are"
         return Finding(what, where, "events lost", _RESTORE)
-    of, more = f"of {len(note.parts):,} damaged parts", f" and {len(note.parts) - 1:,} more" if len(note.parts) > 1 else ""
-    put_back = f"Put {note.parts[0]!r}{more} back from a backup, if there is one, and have {REPAIR} take it in; or {GIVE_UP}."
+    first, *others = note.parts
+    of, more = f"of {len(note.parts):,} damaged parts", f" and {len(others):,} more" if others else ""
+    put_back = f"Put {first!r}{more} back from a backup, if there is one, and have {REPAIR} take it in; or {GIVE_UP}."
     if note.lost is not None:
         what, fix = f"{note.lost:,} events {of} are lost", put_back
     else:
