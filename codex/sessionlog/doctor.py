@@ -16,7 +16,7 @@ from codex.sessionlog.failures import compacting
 from codex.sessionlog.leftovers import Unnamed
 from codex.sessionlog.locks import nobody_begins, only_one
 from codex.sessionlog.manifest import Manifest, Part, StoredFile
-from codex.sessionlog.parts import FOLDER, rows_of, sum_in_name, workbench, write_day, write_rollup
+from codex.sessionlog.parts import FOLDER, quoted, rows_of, sum_in_name, workbench, write_day, write_rollup
 from codex.sessionlog.quarantine import Note
 from codex.sessionlog.query import EventTable
 from codex.sessionlog.reader import LogReader
@@ -142,8 +142,8 @@ def _rebuild(folder: Path) -> tuple[int, int]:
         taken = leftovers.taken_in(connection, folder, (), [part for part in found.values() if part])
         parts = taken.parts
         if newest is not None:
-            numbers.keep(folder, losses.last_numbers(connection, newest))
-        sessions = write_rollup(connection, f"({rollup.of_events(rows_of(folder, parts))})", folder, 1) if parts else None
+            numbers.keep(folder, losses.last_numbers(connection, f"read_parquet({quoted(str(newest))})", _rolled(folder, parts)))
+        sessions = write_rollup(connection, _rolled(folder, parts), folder, 1) if parts else None
     _keep_others(folder, taken)
     TextIndex(folder).remove()
     manifests.publish(folder, Manifest(parts=tuple(parts), sessions=sessions))
@@ -246,7 +246,7 @@ def _publish_while_nobody_begins(store: Store, bad: Sequence[Part], found: Unnam
         parts = [*left, *taken.parts]
         sessions = _rollup_of(connection, compactor, parts)
         if bad:
-            numbers.keep(folder, _taken_out(connection, store, f"({rollup.of_events(rows_of(folder, parts))})"))
+            numbers.keep(folder, losses.last_numbers(connection, store.rollup(), _rolled(folder, parts)))
     _keep_others(folder, taken)
     compactor.text.remove()  # it has words of parts that go, and nobody could tell which
     # What may come back from a backup under its old name must not go as something that was replaced.
@@ -274,16 +274,14 @@ def _replaced(connection: duckdb.DuckDBPyConnection, store: Store, bad: Sequence
     return found
 
 
-def _taken_out(connection: duckdb.DuckDBPyConnection, store: Store, left: str) -> dict[str, int]:
-    """The highest number of each session that loses its last events, when `left`, SQL for a rollup, is what stays."""
-    less = "old.last_seq > coalesce(new.last_seq, -1)"
-    rows = connection.execute(f"select old.id, old.last_seq from {store.rollup()} old left join {left} new using (id) where {less}")
-    return dict(rows.fetchall())
-
-
 def _rollup_of(connection: duckdb.DuckDBPyConnection, compactor: Compactor, parts: Sequence[Part]) -> StoredFile | None:
     """A new rollup of `parts`, synced, not yet published."""
-    return compactor.write_rollup(connection, f"({rollup.of_events(rows_of(compactor.folder, parts))})") if parts else None
+    return compactor.write_rollup(connection, _rolled(compactor.folder, parts)) if parts else None
+
+
+def _rolled(folder: Path, parts: Sequence[Part]) -> str:
+    """SQL for the rollup of `parts`."""
+    return f"({rollup.of_events(rows_of(folder, parts))})"
 
 
 # --- what is made from parts ---

@@ -38,13 +38,21 @@ def note_parts(store: Store, bad: Sequence[Part]) -> None:
     quarantine.write(store.folder, note)
 
 
-def last_numbers(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, int]:
-    """The highest number of each session that a rollup knew of; none when it cannot be read."""
+def last_numbers(connection: duckdb.DuckDBPyConnection, before: str, left: str) -> dict[str, int]:
+    """The highest number of each session that has lost its last events; none when nobody knows.
+
+    Args:
+        connection: from `workbench`.
+        before: SQL for the rollup as it was.
+        left: SQL for the rollup of what stays.
+    """
     import duckdb
 
+    less = "old.last_seq > coalesce(new.last_seq, -1)"
     try:
-        return dict(connection.execute("select id, last_seq from read_parquet(?)", [str(file)]).fetchall())
-    except duckdb.Error:
+        rows = connection.execute(f"select old.id, old.last_seq from {before} old left join {left} new using (id) where {less}")
+        return dict(rows.fetchall())
+    except duckdb.Error:  # the rollup cannot be read
         return {}
 
 
