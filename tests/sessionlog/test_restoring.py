@@ -180,6 +180,10 @@ def test_import_gives_numbers_of_lost_events_to_nobody_but_them(log: SessionLog)
     flip(log.folder / part.name)
     repair(log.folder)
     assert numbers.given(log.folder) == {"talk": 5}
+    shutil.copytree(log.folder, log.folder.parent / "copy")
+    other = SessionLog(log.folder.parent / "copy")
+    other.ingest(exported)
+    assert [event.seq for event in other.events("talk")] == [0, 1, 2, 3, 4, 5]
     changed = [{"seq": 6 + n, "content": f"new {n}", "role": "user", "attributes": {}} for n in range(2)]
     new = [event.model_copy(update=change) for event, change in zip(exported[:2], changed, strict=True)]
     SessionLog(log.folder).ingest([*exported[:3], *new])
@@ -242,6 +246,8 @@ def test_follower_of_a_session_that_lost_its_end_gets_nothing_twice(log: Session
     assert next(following).seq == 5
     flip(log.folder / max(current(log).parts, key=lambda part: part.last).name)
     repair(log.folder)
+    said(log, ["elsewhere"], "other")
+    assert [(event.session, event.seq) for event in (next(following) for _ in range(3))] == [("other", 0), ("other", 1), ("other", 2)]
     said(log, ["three"])
     assert [next(following).seq for _ in range(3)] == [6, 7, 8]
 
