@@ -120,7 +120,7 @@ class _Walk:
 
     def _place_new(self, row: Row) -> Placed:
         copied = self._copy and row.origin is None
-        if copied and self._last < row.number <= self._held.given:  # it was lost here
+        if (copied or not self._held.renumbered) and self._last < row.number <= self._held.given:  # it was lost here
             return self._put(row, row.number)
         if row.number > (self._last if copied else self._last_origin):
             return self._put(row, self._end, anew=self._held.renumbered and row.origin is None and not copied)
