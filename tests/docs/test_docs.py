@@ -42,7 +42,7 @@ def test_every_block_is_found_and_known() -> None:
     }  # fmt: skip
     assert sum(block.run for block in BLOCKS) == 11
     assert sum(bool(block.file) for block in BLOCKS) == 4
-    assert sum(len(typed(block)) for block in BLOCKS if block.language in ("bash", "console")) == 84
+    assert sum(len(typed(block)) for block in BLOCKS if block.language in ("bash", "console")) == 85
 
 
 # Commands
